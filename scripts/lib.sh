@@ -1,0 +1,266 @@
+# shellcheck shell=bash
+# Shared by the commands in scripts/; not a command itself.
+
+set -euo pipefail
+shopt -s inherit_errexit nullglob
+
+TOP=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
+BUILD=$TOP/build
+LINUX=$BUILD/linux
+SERIES=$TOP/series
+PATCHES=$TOP/patches
+ME=$(basename "$0")
+JOBS=$(($(nproc) + 1))
+export LC_ALL=C.UTF-8 GIT_CONFIG_GLOBAL=$TOP/scripts/gitconfig GIT_CONFIG_SYSTEM=/dev/null
+export GIT_OPTIONAL_LOCKS=0 GIT_EDITOR=: GIT_PAGER=cat
+unset GIT_DIR GIT_WORK_TREE GIT_INDEX_FILE MAKEFLAGS KBUILD_OUTPUT ARCH CROSS_COMPILE
+
+say() { printf '%s\n' "$*" >&2; }
+die() {
+	trap - ERR EXIT
+	say "$ME: $*"
+	exit 1
+}
+
+trap 'die "interrupted"' INT TERM HUP
+trap 'die "stopped at ${BASH_SOURCE[0]##*/}:$LINENO: $BASH_COMMAND"' ERR
+set -E
+
+# usage: print the "#: " lines of the command itself
+usage() {
+	sed -n 's/^#: \{0,1\}//p' "$0"
+	exit "${1:-0}"
+}
+
+badarg() {
+	say "$ME: what is '$1'? See $ME --help"
+	exit 2
+}
+
+# ---- Debian packages ------------------------------------------------------
+
+as_root() { [ "$(id -u)" = 0 ]; }
+
+# need PACKAGE...: install what is missing when root, name it otherwise
+need() {
+	local p missing=()
+
+	command -v dpkg-query >/dev/null || return 0
+	for p; do
+		dpkg-query -W -f '${db:Status-Abbrev}' "$p" 2>/dev/null | grep -q '^.i' || missing+=("$p")
+	done
+	[ ${#missing[@]} = 0 ] && return 0
+	as_root || die "these Debian packages are missing; as root: apt-get install ${missing[*]}"
+	export DEBIAN_FRONTEND=noninteractive
+	run "apt-get install ${missing[*]}" apt_install "${missing[@]}" </dev/null
+}
+
+apt_install() {
+	apt-get -qq update || echo "apt-get update failed; trying with the lists at hand"
+	apt-get -qy install --no-install-recommends "$@"
+}
+
+# ---- running things -------------------------------------------------------
+
+mkdir -p "$BUILD/log" 2>/dev/null || die "cannot write to $BUILD"
+touch "$BUILD/.gitignore" 2>/dev/null || die "cannot write to $BUILD"
+
+# lock: one run at a time uses build/
+lock() {
+	[ "${HEAPS_LOCKED:-}" = "$BUILD" ] && return 0
+	exec 9>"$BUILD/.lock"
+	flock -n 9 || die "another run is using $BUILD; wait for it to end"
+	export HEAPS_LOCKED=$BUILD
+}
+
+# want_space GIGABYTES: fail before the disk is full rather than after
+want_space() {
+	local free
+
+	free=$(df -Pk "$BUILD" | awk 'NR == 2 { print int($4 / 1048576) }')
+	[ "$free" -ge "$1" ] || die "$BUILD has $free GB free and this step needs $1 GB"
+}
+
+# run LABEL COMMAND...: output goes to a log, the terminal sees progress.
+# The log's path is printed when the command fails.
+run() {
+	local label=$1 log pid start=$SECONDS rc=0 note
+	shift
+
+	log=$BUILD/log/$(printf %.60s "$label" | tr -c 'A-Za-z0-9._\n-' _).log
+	"$@" >"$log" 2>&1 &
+	pid=$!
+	# shellcheck disable=SC2064
+	trap "kill -TERM $pid 2>/dev/null; pkill -TERM -P $pid 2>/dev/null; die interrupted" INT TERM HUP
+	if [ -t 2 ]; then
+		while kill -0 "$pid" 2>/dev/null; do
+			note=$(tail -n 1 "$log" 2>/dev/null | tr -d '\r' | tr -c '[:print:]' ' ' || true)
+			printf '\r\033[K%.*s' "$(($(tput cols 2>/dev/null || echo 80) - 1))" \
+				"  $label: $((SECONDS - start)) s  $note" >&2
+			sleep 0.5
+		done
+		printf '\r\033[K' >&2
+	fi
+	wait "$pid" || rc=$?
+	trap 'die "interrupted"' INT TERM HUP
+	if [ $rc != 0 ]; then
+		tail -n "${LOG_TAIL:-15}" "$log" | sed 's/^/    /' >&2
+		die "$label failed; the whole log is $log"
+	fi
+	say "  $label ($((SECONDS - start)) s)"
+}
+
+# ---- Debian packages that are read, not installed ---------------------------
+
+# mirrors: the machine's own sources that carry a main section
+mirrors() {
+	# shellcheck disable=SC2016
+	apt-get indextargets --format '$(COMPONENT) $(RELEASE) $(REPO_URI)' 'Created-By: Packages' |
+		awk '$1 == "main" && $2 !~ /security|nodistro/ && !seen[$3]++ { print $3 }'
+}
+
+# papt SUITE COMMAND ARGS...: apt with lists and settings of our own, that
+# trusts Debian's keyring alone and leaves the machine's state as it was.
+# APT_ARCH is the architecture asked for.
+papt() {
+	local suite=$1 tool=$2 dir=$BUILD/apt
+	shift 2
+
+	"$tool" -o Dir::State="$dir/$suite" -o Dir::Cache="$dir/$suite" \
+		-o Dir::State::status=/dev/null \
+		-o Dir::Etc::SourceList="$dir/$suite/list" -o Dir::Etc::SourceParts=/dev/null \
+		-o Dir::Etc::Preferences=/dev/null -o Dir::Etc::PreferencesParts=/dev/null \
+		-o APT::Architecture="${APT_ARCH:=$(dpkg --print-architecture)}" \
+		-o APT::Architectures="$APT_ARCH" -o Acquire::Languages=none -o APT::Sandbox::User=root "$@"
+}
+
+# suite_lists SUITE: fetch the package lists of a suite, from the first of
+# the machine's mirrors that has them
+suite_lists() {
+	local suite=$1 dir=$BUILD/apt/$1 keyring=/usr/share/keyrings/debian-archive-keyring.gpg uri
+
+	[ -f "$keyring" ] || die "Debian's keyring is missing; as root: apt-get install debian-archive-keyring"
+	for uri in $(mirrors); do
+		rm -rf "$dir"
+		mkdir -p "$dir/lists/partial" "$dir/archives/partial"
+		echo "deb [signed-by=$keyring] $uri $suite main" >"$dir/list"
+		papt "$suite" apt-get -qq -o APT::Update::Error-Mode=any update >>"$BUILD/log/apt.log" 2>&1 && return 0
+	done
+	return 1
+}
+
+# debian_file ARCH PACKAGE MEMBER FILE: one file out of a package of this
+# machine's release, for another architecture
+debian_file() {
+	local APT_ARCH=$1 dir=$BUILD/apt suite deb
+
+	need apt debian-archive-keyring dpkg
+	# shellcheck source=/dev/null
+	suite=$(. /etc/os-release && echo "${VERSION_CODENAME:-bookworm}")
+	suite_lists "$suite" || { echo "no Debian mirror could be asked for $2 ($1)"; return 1; }
+	(cd "$dir/$suite" && papt "$suite" apt-get -q download "$2")
+	deb=$(printf '%s\n' "$dir/$suite/$2"_*.deb)
+	dpkg-deb --fsys-tarfile "$deb" | tar -xOf - "$3" >"$4.tmp"
+	rm -rf "$dir"
+	chmod 755 "$4.tmp"
+	mv "$4.tmp" "$4"
+}
+
+# ---- the series -----------------------------------------------------------
+
+# topics: their names in order, from the "# topic NAME: ..." lines of series
+topics() { sed -n 's/^# topic \([a-z0-9-]*\):.*/\1/p' "$SERIES"; }
+
+# topic_patches [TOPIC]: the patches of one topic, or of all, as in series
+topic_patches() { sed -n "s,^\(${1:-[a-z0-9-]*}/.*[.]patch\)\$,\1,p" "$SERIES"; }
+
+# series_id: changes whenever a patch or their order does
+series_id() {
+	(cd "$PATCHES" && { cat "$SERIES"; topic_patches | xargs -r cat; }) | sha256sum | cut -d' ' -f1
+}
+
+# kernel_version TREE: what its Makefile says
+kernel_version() {
+	awk -F' *= *' '/^VERSION =/ { v = $2 } /^PATCHLEVEL =/ { p = $2 }
+		/^SUBLEVEL =/ { s = $2 } /^EXTRAVERSION =/ { print v "." p "." s $2; exit }' "$1/Makefile" 2>/dev/null
+}
+
+# state KEY [VALUE]: what build/linux was made from
+state() {
+	if [ $# = 2 ]; then
+		mkdir -p "$LINUX/.git/heaps"
+		printf '%s\n' "$2" >"$LINUX/.git/heaps/$1"
+	else
+		cat "$LINUX/.git/heaps/$1" 2>/dev/null || true
+	fi
+}
+
+# unexported: does build/linux hold work that patches/ does not?
+unexported() {
+	[ -d "$LINUX/.git/heaps" ] || return 1
+	[ -n "$(git -C "$LINUX" status --porcelain --untracked-files=all | head -n 1)" ] && return 0
+	[ -n "$(state tip)" ] && [ "$(git -C "$LINUX" rev-parse HEAD)" != "$(state tip)" ]
+}
+
+# ---- variants -------------------------------------------------------------
+
+VARIANTS="x86_64 arm64"
+BUILD_PACKAGES=(bc binutils bison ccache cpio flex gcc libc6-dev libelf-dev
+	libssl-dev make perl python3 rsync xz-utils git)
+
+# variant NAME: sets V_ARCH, V_CROSS, V_IMAGE, V_FRAGMENTS, V_PACKAGES
+variant() {
+	local machine=${1%%-*} extra=${1#"${1%%-*}"}
+
+	case $1 in
+	x86_64|arm64) ;;
+	*) die "there is no variant '$1'; there are: $VARIANTS" ;;
+	esac
+	V_FRAGMENTS=(common "$machine" ${extra:+"${extra#-}"})
+	V_PACKAGES=("${BUILD_PACKAGES[@]}")
+	case $machine in
+	x86_64) V_ARCH=x86_64 V_CROSS='' V_IMAGE=arch/x86/boot/bzImage ;;
+	arm64) V_ARCH=arm64 V_CROSS=aarch64-linux-gnu- V_IMAGE=arch/arm64/boot/Image
+		V_PACKAGES+=(gcc-aarch64-linux-gnu libc6-dev-arm64-cross) ;;
+	esac
+}
+
+# kmake SOURCE OBJECTS ARGS...: make for the variant chosen last.  The
+# names of user and host stay out of the kernel, so that ccache can serve it.
+kmake() {
+	local src=$1 obj=$2
+	shift 2
+
+	env CCACHE_DIR="${CCACHE_DIR:-$BUILD/ccache}" CCACHE_BASEDIR="$BUILD" CCACHE_NOHASHDIR=1 \
+		KBUILD_BUILD_TIMESTAMP=@0 KBUILD_BUILD_USER=heaps KBUILD_BUILD_HOST=heaps \
+		make -C "$src" O="$obj" ARCH="$V_ARCH" CROSS_COMPILE="$V_CROSS" \
+		CC="ccache ${V_CROSS}gcc" -j"$JOBS" "$@"
+}
+
+# configure SOURCE OBJECTS FRAGMENT...: tinyconfig plus fragments; every
+# symbol that a fragment asks for must be set as asked in the end
+configure() {
+	local src=$1 obj=$2 want bad=''
+	shift 2
+
+	kmake "$src" "$obj" tinyconfig
+	"$src/scripts/kconfig/merge_config.sh" -m -O "$obj" "$obj/.config" "$@"
+	kmake "$src" "$obj" olddefconfig
+	while read -r want; do
+		case $want in
+		*=n) ! grep -q "^${want%=n}=" "$obj/.config" || bad+=" $want" ;;
+		*) grep -qxF "$want" "$obj/.config" || bad+=" $want" ;;
+		esac
+	done < <(sed -n 's/^# \(CONFIG_[A-Za-z0-9_]*\) is not set$/\1=n/p; /^CONFIG_/p' "$@")
+	[ -z "$bad" ] || { echo "these symbols could not be set as asked:$bad"; return 1; }
+}
+
+# worktree_at DIR COMMIT: a second work tree of build/linux
+worktree_at() {
+	if ! git -C "$1" rev-parse -q --verify HEAD >/dev/null 2>&1; then
+		rm -rf "$1"
+		git -C "$LINUX" worktree prune
+		git -C "$LINUX" worktree add -q --detach "$1" "$2"
+	fi
+	git -C "$1" checkout -q --force --detach "$2"
+}
