@@ -264,3 +264,29 @@ worktree_at() {
 	fi
 	git -C "$1" checkout -q --force --detach "$2"
 }
+
+# ---- results ----------------------------------------------------------------
+
+KTAP_N=0 KTAP_FAILED=0
+
+ktap_header() { printf 'KTAP version 1\n1..%d\n' "$1"; }
+
+# ktap NAME COMMAND...: one result.  What the command prints is shown when it
+# fails.  (It runs in a subshell of its own, with errexit in force.)
+ktap() {
+	local name=$1 log rc=0 pid
+	shift
+
+	log=$BUILD/log/$(printf %.60s "$ME-$name" | tr -c 'A-Za-z0-9._\n-' _).log
+	KTAP_N=$((KTAP_N + 1))
+	(trap - ERR; set -e; "$@") >"$log" 2>&1 9>&- &
+	pid=$!
+	wait "$pid" || rc=$?
+	case $rc in
+	0) printf 'ok %d %s\n' "$KTAP_N" "$name" ;;
+	4) printf 'ok %d %s # SKIP %s\n' "$KTAP_N" "$name" "$(tail -n 1 "$log")" ;;
+	*) sed 's/^/# /' "$log" | tail -n 40
+		printf 'not ok %d %s\n' "$KTAP_N" "$name"
+		KTAP_FAILED=1 ;;
+	esac
+}

@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * What the KUnit suites of the DMA-BUF heaps have in common.
+ */
+
+#ifndef _HEAP_KUNIT_HELPERS_H
+#define _HEAP_KUNIT_HELPERS_H
+
+#include <linux/dma-direction.h>
+#include <linux/types.h>
+
+struct device;
+struct dma_buf;
+struct dma_buf_attachment;
+struct kunit;
+
+/**
+ * struct heap_kunit_importer - a device that notes what is asked of it
+ * @dev:	the device to attach
+ * @map_error:	negative errno with which mapping fails, 0 for none
+ * @maps:	mappings made
+ * @unmaps:	mappings taken down
+ * @syncs:	synchronisations, for the CPU and for the device
+ * @map_dir:	direction of the last mapping
+ * @unmap_dir:	direction of the last unmapping
+ * @sync_dir:	direction of the last synchronisation
+ * @map_attrs:	DMA_ATTR_* of the last mapping
+ * @unmap_attrs: DMA_ATTR_* of the last unmapping
+ *
+ * All but @dev stay as they are where the architecture does not let a device
+ * bring its own DMA operations; see heap_kunit_importer_records().
+ */
+struct heap_kunit_importer {
+	struct device *dev;
+	int map_error;
+	unsigned int maps;
+	unsigned int unmaps;
+	unsigned int syncs;
+	enum dma_data_direction map_dir;
+	enum dma_data_direction unmap_dir;
+	enum dma_data_direction sync_dir;
+	unsigned long map_attrs;
+	unsigned long unmap_attrs;
+};
+
+static inline bool heap_kunit_importer_records(void)
+{
+	return IS_ENABLED(CONFIG_ARCH_HAS_DMA_OPS);
+}
+
+struct heap_kunit_importer *heap_kunit_importer(struct kunit *test);
+struct dma_buf *heap_kunit_alloc(struct kunit *test, const char *heap, u64 len);
+struct dma_buf_attachment *heap_kunit_attach(struct kunit *test,
+					     struct dma_buf *dmabuf,
+					     struct device *dev);
+int heap_kunit_run_killed(struct kunit *test, int (*fn)(void *arg), void *arg);
+
+#endif /* _HEAP_KUNIT_HELPERS_H */
