@@ -11,6 +11,7 @@ SERIES=$TOP/series
 PATCHES=$TOP/patches
 ME=$(basename "$0")
 JOBS=$(($(nproc) + 1))
+export PATH=/usr/bin:/bin:/usr/sbin:/sbin:$PATH
 export LC_ALL=C.UTF-8 GIT_CONFIG_GLOBAL=$TOP/scripts/gitconfig GIT_CONFIG_SYSTEM=/dev/null
 export GIT_OPTIONAL_LOCKS=0 GIT_EDITOR=: GIT_PAGER=cat
 unset GIT_DIR GIT_WORK_TREE GIT_INDEX_FILE MAKEFLAGS KBUILD_OUTPUT ARCH CROSS_COMPILE

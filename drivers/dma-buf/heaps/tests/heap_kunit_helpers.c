@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * What the KUnit suites of the DMA-BUF heaps have in common: a device whose
- * DMA operations note their arguments, and buffers and attachments that go
- * away with the test.
+ * DMA operations note their arguments, buffers and attachments that go away
+ * with the test, and the cases that are the same for every heap.
  */
 
 #include <kunit/device.h>
@@ -11,14 +11,19 @@
 #include <kunit/visibility.h>
 
 #include <linux/completion.h>
+#include <linux/delay.h>
 #include <linux/dma-buf.h>
 #include <linux/dma-heap.h>
 #include <linux/dma-map-ops.h>
 #include <linux/fcntl.h>
+#include <linux/file.h>
+#include <linux/iosys-map.h>
 #include <linux/kthread.h>
 #include <linux/module.h>
 #include <linux/scatterlist.h>
 #include <linux/sched/signal.h>
+#include <linux/sizes.h>
+#include <linux/string.h>
 
 #include "heap_kunit_helpers.h"
 
@@ -44,6 +49,7 @@ static int importer_map_sg(struct device *dev, struct scatterlist *sgl, int nent
 	}
 
 	importer->maps++;
+	WRITE_ONCE(importer->mapped, true);
 	importer->map_dir = dir;
 	importer->map_attrs = attrs;
 
@@ -56,6 +62,7 @@ static void importer_unmap_sg(struct device *dev, struct scatterlist *sgl, int n
 	struct heap_kunit_importer *importer = to_importer(dev);
 
 	importer->unmaps++;
+	WRITE_ONCE(importer->mapped, false);
 	importer->unmap_dir = dir;
 	importer->unmap_attrs = attrs;
 }
@@ -64,6 +71,13 @@ static void importer_sync_sg(struct device *dev, struct scatterlist *sgl, int ne
 			     enum dma_data_direction dir)
 {
 	struct heap_kunit_importer *importer = to_importer(dev);
+
+	/* long enough for a mapping that is not held to go away */
+	if (!READ_ONCE(importer->mapped))
+		importer->strays++;
+	usleep_range(20, 40);
+	if (!READ_ONCE(importer->mapped))
+		importer->strays++;
 
 	importer->syncs++;
 	importer->sync_dir = dir;
@@ -120,20 +134,38 @@ struct heap_kunit_importer *heap_kunit_importer(struct kunit *test)
 }
 EXPORT_SYMBOL_IF_KUNIT(heap_kunit_importer);
 
-KUNIT_DEFINE_ACTION_WRAPPER(heap_kunit_put, dma_buf_put, struct dma_buf *);
+/* A kernel thread's last reference of a file is dropped later: not here. */
+static void heap_kunit_put(void *dmabuf)
+{
+	dma_buf_put(dmabuf);
+	flush_delayed_fput();
+}
 
-/* A buffer of a heap that must exist; put when the test ends. */
-struct dma_buf *heap_kunit_alloc(struct kunit *test, const char *name, u64 len)
+/* Put a buffer, which must be one, when the test ends. */
+void heap_kunit_put_later(struct kunit *test, struct dma_buf *dmabuf)
+{
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, dmabuf);
+	KUNIT_ASSERT_EQ(test, kunit_add_action_or_reset(test, heap_kunit_put, dmabuf), 0);
+}
+EXPORT_SYMBOL_IF_KUNIT(heap_kunit_put_later);
+
+static struct dma_heap *heap_or_skip(struct kunit *test, const char *name)
 {
 	struct dma_heap *heap = dma_heap_kunit_find(name);
-	struct dma_buf *dmabuf;
 
 	if (!heap)
 		kunit_skip(test, "this machine has no heap '%s'", name);
 
-	dmabuf = dma_heap_kunit_alloc(heap, len, O_RDWR | O_CLOEXEC, 0);
-	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, dmabuf);
-	KUNIT_ASSERT_EQ(test, kunit_add_action_or_reset(test, heap_kunit_put, dmabuf), 0);
+	return heap;
+}
+
+/* A buffer of the heap of that name; put when the test ends. */
+struct dma_buf *heap_kunit_alloc(struct kunit *test, const char *name, u64 len)
+{
+	struct dma_buf *dmabuf;
+
+	dmabuf = dma_heap_kunit_alloc(heap_or_skip(test, name), len, O_RDWR | O_CLOEXEC, 0);
+	heap_kunit_put_later(test, dmabuf);
 
 	return dmabuf;
 }
@@ -160,40 +192,233 @@ struct dma_buf_attachment *heap_kunit_attach(struct kunit *test,
 }
 EXPORT_SYMBOL_IF_KUNIT(heap_kunit_attach);
 
-struct killed_call {
-	int (*fn)(void *arg);
-	void *arg;
-	int ret;
+/* An importer is told why its device could not map the buffer. */
+void heap_kunit_test_map_error(struct kunit *test, const char *name)
+{
+	static const int errors[] = { -EIO, -EINVAL, -ENOMEM };
+	struct heap_kunit_importer *importer;
+	struct dma_buf_attachment *attach;
+	struct dma_buf *dmabuf;
+	struct sg_table *sgt;
+	unsigned int i;
+
+	if (!heap_kunit_importer_records())
+		kunit_skip(test, "devices have no DMA operations of their own here");
+
+	importer = heap_kunit_importer(test);
+	dmabuf = heap_kunit_alloc(test, name, SZ_64K);
+	attach = heap_kunit_attach(test, dmabuf, importer->dev);
+
+	for (i = 0; i < ARRAY_SIZE(errors); i++) {
+		importer->map_error = errors[i];
+		sgt = dma_buf_map_attachment_unlocked(attach, DMA_BIDIRECTIONAL);
+		KUNIT_EXPECT_PTR_EQ(test, sgt, ERR_PTR(errors[i]));
+
+		/* there is no mapping to synchronise */
+		KUNIT_EXPECT_EQ(test, dma_buf_begin_cpu_access(dmabuf, DMA_BIDIRECTIONAL), 0);
+		KUNIT_EXPECT_EQ(test, dma_buf_end_cpu_access(dmabuf, DMA_BIDIRECTIONAL), 0);
+	}
+	KUNIT_EXPECT_EQ(test, importer->maps, 0);
+	KUNIT_EXPECT_EQ(test, importer->syncs, 0);
+
+	importer->map_error = 0;
+	sgt = dma_buf_map_attachment_unlocked(attach, DMA_BIDIRECTIONAL);
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, sgt);
+	dma_buf_unmap_attachment_unlocked(attach, sgt, DMA_BIDIRECTIONAL);
+}
+EXPORT_SYMBOL_IF_KUNIT(heap_kunit_test_map_error);
+
+/*
+ * Whatever the CPU is about to do, a mapping is synchronised in a direction
+ * it has: the one asked for when it has both, its own otherwise.  Without a
+ * mapping nothing is synchronised.
+ */
+void heap_kunit_test_sync_direction(struct kunit *test, const char *name)
+{
+	static const enum dma_data_direction dirs[] = {
+		DMA_BIDIRECTIONAL, DMA_TO_DEVICE, DMA_FROM_DEVICE,
+	};
+	struct heap_kunit_importer *importer;
+	struct dma_buf_attachment *attach;
+	struct dma_buf *dmabuf;
+	struct sg_table *sgt;
+	unsigned int m, a;
+
+	if (!heap_kunit_importer_records())
+		kunit_skip(test, "devices have no DMA operations of their own here");
+
+	importer = heap_kunit_importer(test);
+	dmabuf = heap_kunit_alloc(test, name, SZ_64K);
+	attach = heap_kunit_attach(test, dmabuf, importer->dev);
+
+	for (m = 0; m < ARRAY_SIZE(dirs); m++) {
+		sgt = dma_buf_map_attachment_unlocked(attach, dirs[m]);
+		KUNIT_ASSERT_NOT_ERR_OR_NULL(test, sgt);
+		KUNIT_EXPECT_EQ(test, importer->map_dir, dirs[m]);
+
+		for (a = 0; a < ARRAY_SIZE(dirs); a++) {
+			enum dma_data_direction want;
+
+			want = dirs[m] == DMA_BIDIRECTIONAL ? dirs[a] : dirs[m];
+			importer->syncs = 0;
+			KUNIT_EXPECT_EQ(test, dma_buf_begin_cpu_access(dmabuf, dirs[a]), 0);
+			KUNIT_EXPECT_EQ(test, importer->syncs, 1);
+			KUNIT_EXPECT_EQ(test, importer->sync_dir, want);
+			importer->sync_dir = DMA_NONE;
+			KUNIT_EXPECT_EQ(test, dma_buf_end_cpu_access(dmabuf, dirs[a]), 0);
+			KUNIT_EXPECT_EQ(test, importer->syncs, 2);
+			KUNIT_EXPECT_EQ(test, importer->sync_dir, want);
+		}
+
+		dma_buf_unmap_attachment_unlocked(attach, sgt, dirs[m]);
+		KUNIT_EXPECT_EQ(test, importer->unmap_dir, dirs[m]);
+
+		importer->syncs = 0;
+		KUNIT_EXPECT_EQ(test, dma_buf_begin_cpu_access(dmabuf, DMA_BIDIRECTIONAL), 0);
+		KUNIT_EXPECT_EQ(test, dma_buf_end_cpu_access(dmabuf, DMA_BIDIRECTIONAL), 0);
+		KUNIT_EXPECT_EQ(test, importer->syncs, 0);
+	}
+}
+EXPORT_SYMBOL_IF_KUNIT(heap_kunit_test_sync_direction);
+
+struct sync_thread {
+	struct dma_buf *dmabuf;
+	unsigned int rounds;
+	int error;
+};
+
+static int sync_thread(void *data)
+{
+	struct sync_thread *sync = data;
+
+	while (!kthread_should_stop()) {
+		if (dma_buf_begin_cpu_access(sync->dmabuf, DMA_BIDIRECTIONAL) ||
+		    dma_buf_end_cpu_access(sync->dmabuf, DMA_BIDIRECTIONAL))
+			sync->error++;
+		sync->rounds++;
+		cond_resched();
+	}
+
+	return 0;
+}
+
+/*
+ * One thread maps and unmaps, one synchronises for the CPU: no mapping goes
+ * away while it is synchronised.  Needs two CPUs, or preemption, to bite.
+ */
+void heap_kunit_test_map_sync_race(struct kunit *test, const char *name)
+{
+	const unsigned int rounds = 2000;
+	struct heap_kunit_importer *importer;
+	struct dma_buf_attachment *attach;
+	struct sync_thread sync = {};
+	struct task_struct *task;
+	struct sg_table *sgt;
+	unsigned int i;
+
+	if (!heap_kunit_importer_records())
+		kunit_skip(test, "devices have no DMA operations of their own here");
+
+	importer = heap_kunit_importer(test);
+	sync.dmabuf = heap_kunit_alloc(test, name, SZ_64K);
+	attach = heap_kunit_attach(test, sync.dmabuf, importer->dev);
+
+	task = kthread_run(sync_thread, &sync, "heap-kunit-sync");
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, task);
+	for (i = 0; i < rounds; i++) {
+		sgt = dma_buf_map_attachment_unlocked(attach, DMA_BIDIRECTIONAL);
+		if (IS_ERR(sgt))
+			break;
+		usleep_range(10, 20);
+		dma_buf_unmap_attachment_unlocked(attach, sgt, DMA_BIDIRECTIONAL);
+	}
+	kthread_stop(task);
+
+	KUNIT_EXPECT_EQ(test, i, rounds);
+	KUNIT_EXPECT_EQ(test, sync.error, 0);
+	KUNIT_EXPECT_GT(test, sync.rounds, 0);
+	/* it was a race only if some of them met */
+	KUNIT_EXPECT_GT(test, importer->syncs, 0);
+	KUNIT_EXPECT_EQ(test, importer->strays, 0);
+}
+EXPORT_SYMBOL_IF_KUNIT(heap_kunit_test_map_sync_race);
+
+static int alloc_errno(struct dma_heap *heap)
+{
+	struct dma_buf *dmabuf = dma_heap_kunit_alloc(heap, SZ_4M, O_RDWR | O_CLOEXEC, 0);
+
+	if (IS_ERR(dmabuf))
+		return PTR_ERR(dmabuf);
+	dma_buf_put(dmabuf);
+
+	return 0;
+}
+
+struct killed_thread {
+	struct dma_heap *heap;
+	int error;
 	struct completion done;
 };
 
 static int killed_thread(void *data)
 {
-	struct killed_call *call = data;
+	struct killed_thread *killed = data;
 
 	allow_signal(SIGKILL);
 	send_sig(SIGKILL, current, 1);
-	call->ret = fatal_signal_pending(current) ? call->fn(call->arg) : -ENOTRECOVERABLE;
+	if (fatal_signal_pending(current))
+		killed->error = alloc_errno(killed->heap);
 	flush_signals(current);
-	complete(&call->done);
+	complete(&killed->done);
 
 	return 0;
 }
 
-/* Call fn(arg) from a thread that has a SIGKILL pending; its result. */
-int heap_kunit_run_killed(struct kunit *test, int (*fn)(void *arg), void *arg)
+/* A task that is being killed gets -EINTR, and nothing is lost to it. */
+void heap_kunit_test_killed(struct kunit *test, const char *name)
 {
-	struct killed_call call = { .fn = fn, .arg = arg };
+	struct killed_thread killed = {
+		.heap = heap_or_skip(test, name),
+		.error = -ENOTRECOVERABLE,
+	};
 	struct task_struct *task;
 
-	init_completion(&call.done);
-	task = kthread_run(killed_thread, &call, "heap-kunit-killed");
+	init_completion(&killed.done);
+	task = kthread_run(killed_thread, &killed, "heap-kunit-killed");
 	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, task);
-	wait_for_completion(&call.done);
+	wait_for_completion(&killed.done);
 
-	return call.ret;
+	KUNIT_EXPECT_EQ(test, killed.error, -EINTR);
+	KUNIT_EXPECT_EQ(test, alloc_errno(killed.heap), 0);
 }
-EXPORT_SYMBOL_IF_KUNIT(heap_kunit_run_killed);
+EXPORT_SYMBOL_IF_KUNIT(heap_kunit_test_killed);
+
+/* A buffer is zero, keeps what is written, and the next one is zero again. */
+void heap_kunit_test_zeroed(struct kunit *test, const char *name)
+{
+	const size_t len = SZ_1M + PAGE_SIZE;
+	struct dma_buf *dmabuf;
+	struct iosys_map map;
+	unsigned int i;
+
+	for (i = 0; i < 4; i++) {
+		dmabuf = dma_heap_kunit_alloc(heap_or_skip(test, name), len, O_RDWR, 0);
+		KUNIT_ASSERT_NOT_ERR_OR_NULL(test, dmabuf);
+		KUNIT_EXPECT_EQ(test, dmabuf->size, len);
+
+		KUNIT_ASSERT_EQ(test, dma_buf_vmap_unlocked(dmabuf, &map), 0);
+		KUNIT_EXPECT_NULL(test, memchr_inv(map.vaddr, 0, len));
+		memset(map.vaddr, 0xa5, len);
+		dma_buf_vunmap_unlocked(dmabuf, &map);
+
+		KUNIT_ASSERT_EQ(test, dma_buf_vmap_unlocked(dmabuf, &map), 0);
+		KUNIT_EXPECT_NULL(test, memchr_inv(map.vaddr, 0xa5, len));
+		dma_buf_vunmap_unlocked(dmabuf, &map);
+		dma_buf_put(dmabuf);
+		flush_delayed_fput();
+	}
+}
+EXPORT_SYMBOL_IF_KUNIT(heap_kunit_test_zeroed);
 
 MODULE_DESCRIPTION("Helpers of the DMA-BUF heaps' KUnit suites");
 MODULE_LICENSE("GPL");

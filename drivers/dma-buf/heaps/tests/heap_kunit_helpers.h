@@ -26,6 +26,9 @@ struct kunit;
  * @sync_dir:	direction of the last synchronisation
  * @map_attrs:	DMA_ATTR_* of the last mapping
  * @unmap_attrs: DMA_ATTR_* of the last unmapping
+ * @mapped:	is there a mapping right now
+ * @strays:	synchronisations during which there was no mapping, or while
+ *		which it went away
  *
  * All but @dev stay as they are where the architecture does not let a device
  * bring its own DMA operations; see heap_kunit_importer_records().
@@ -41,6 +44,8 @@ struct heap_kunit_importer {
 	enum dma_data_direction sync_dir;
 	unsigned long map_attrs;
 	unsigned long unmap_attrs;
+	bool mapped;
+	unsigned int strays;
 };
 
 static inline bool heap_kunit_importer_records(void)
@@ -49,10 +54,17 @@ static inline bool heap_kunit_importer_records(void)
 }
 
 struct heap_kunit_importer *heap_kunit_importer(struct kunit *test);
-struct dma_buf *heap_kunit_alloc(struct kunit *test, const char *heap, u64 len);
+void heap_kunit_put_later(struct kunit *test, struct dma_buf *dmabuf);
+struct dma_buf *heap_kunit_alloc(struct kunit *test, const char *name, u64 len);
 struct dma_buf_attachment *heap_kunit_attach(struct kunit *test,
 					     struct dma_buf *dmabuf,
 					     struct device *dev);
-int heap_kunit_run_killed(struct kunit *test, int (*fn)(void *arg), void *arg);
+
+/* Cases that are the same for every heap. */
+void heap_kunit_test_map_error(struct kunit *test, const char *name);
+void heap_kunit_test_sync_direction(struct kunit *test, const char *name);
+void heap_kunit_test_map_sync_race(struct kunit *test, const char *name);
+void heap_kunit_test_killed(struct kunit *test, const char *name);
+void heap_kunit_test_zeroed(struct kunit *test, const char *name);
 
 #endif /* _HEAP_KUNIT_HELPERS_H */

@@ -1,0 +1,249 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * KUnit suite of the system heap, and of system_cc_shared as far as a machine
+ * without memory encryption can tell.
+ */
+
+#include <kunit/static_stub.h>
+#include <kunit/test.h>
+
+#include <linux/dma-buf.h>
+#include <linux/dma-heap.h>
+#include <linux/dma-mapping.h>
+#include <linux/fcntl.h>
+#include <linux/file.h>
+#include <linux/iosys-map.h>
+#include <linux/mm.h>
+#include <linux/module.h>
+#include <linux/scatterlist.h>
+#include <linux/sizes.h>
+#include <linux/string.h>
+
+#include "../system_heap.h"
+#include "heap_kunit_helpers.h"
+
+#define SYSTEM_HEAP	"system"
+
+static struct dma_heap *system_heap(struct kunit *test)
+{
+	struct dma_heap *heap = dma_heap_kunit_find(SYSTEM_HEAP);
+
+	KUNIT_ASSERT_NOT_NULL(test, heap);
+
+	return heap;
+}
+
+static void system_heap_map_error(struct kunit *test)
+{
+	heap_kunit_test_map_error(test, SYSTEM_HEAP);
+}
+
+static void system_heap_sync_direction(struct kunit *test)
+{
+	heap_kunit_test_sync_direction(test, SYSTEM_HEAP);
+}
+
+static void system_heap_map_sync_race(struct kunit *test)
+{
+	heap_kunit_test_map_sync_race(test, SYSTEM_HEAP);
+}
+
+static void system_heap_killed(struct kunit *test)
+{
+	heap_kunit_test_killed(test, SYSTEM_HEAP);
+}
+
+/* Zero when handed out, whatever an earlier user left. */
+static void system_heap_zeroed(struct kunit *test)
+{
+	heap_kunit_test_zeroed(test, SYSTEM_HEAP);
+}
+
+/* What exceeds the machine's memory is -ENOMEM, without trying. */
+static void system_heap_too_large(struct kunit *test)
+{
+	u64 ram = (u64)totalram_pages() << PAGE_SHIFT;
+	struct dma_heap *heap = system_heap(test);
+
+	KUNIT_EXPECT_PTR_EQ(test, dma_heap_kunit_alloc(heap, ram + PAGE_SIZE, O_RDWR, 0),
+			    ERR_PTR(-ENOMEM));
+}
+
+/* A mapping is taken down with the attributes it was made with. */
+static void system_heap_unmap_attrs(struct kunit *test)
+{
+	struct heap_kunit_importer *importer;
+	struct dma_buf_attachment *attach;
+	struct sg_table *sgt;
+	int cc_shared;
+
+	if (!heap_kunit_importer_records())
+		kunit_skip(test, "devices have no DMA operations of their own here");
+
+	importer = heap_kunit_importer(test);
+	for (cc_shared = 0; cc_shared < 2; cc_shared++) {
+		struct dma_buf *dmabuf;
+
+		dmabuf = system_heap_alloc_buffer(system_heap(test), SZ_64K, O_RDWR, cc_shared);
+		heap_kunit_put_later(test, dmabuf);
+		attach = heap_kunit_attach(test, dmabuf, importer->dev);
+		sgt = dma_buf_map_attachment_unlocked(attach, DMA_BIDIRECTIONAL);
+		KUNIT_ASSERT_NOT_ERR_OR_NULL(test, sgt);
+		dma_buf_unmap_attachment_unlocked(attach, sgt, DMA_BIDIRECTIONAL);
+
+		if (IS_ENABLED(CONFIG_DMABUF_HEAPS_SYSTEM_CC_SHARED))
+			KUNIT_EXPECT_EQ(test, importer->map_attrs,
+					cc_shared ? DMA_ATTR_CC_SHARED : 0);
+		KUNIT_EXPECT_EQ(test, importer->unmap_attrs, importer->map_attrs);
+		KUNIT_EXPECT_EQ(test, importer->unmaps, cc_shared + 1);
+	}
+}
+
+#define CC_PAGES	5
+
+/* What the two functions that change a page were called with. */
+struct cc_calls {
+	struct page *decrypted[CC_PAGES];
+	unsigned int nr_decrypted;
+	unsigned int fail_at;
+	unsigned int encrypted[CC_PAGES];
+	unsigned int nr_strangers;
+	int encrypt_error;
+};
+
+static int fake_decrypt(struct page *page)
+{
+	struct cc_calls *calls = kunit_get_current_test()->priv;
+	unsigned int n = calls->nr_decrypted;
+
+	if (n < CC_PAGES) {
+		calls->decrypted[n] = page;
+		/* one reference of ours tells freed pages from leaked ones */
+		get_page(page);
+	}
+	calls->nr_decrypted++;
+	memset(page_address(page), 0xa5, page_size(page));
+
+	return n == calls->fail_at ? -EIO : 0;
+}
+
+static int fake_encrypt(struct page *page)
+{
+	struct cc_calls *calls = kunit_get_current_test()->priv;
+	unsigned int i;
+
+	for (i = 0; i < min(calls->nr_decrypted, CC_PAGES); i++) {
+		if (calls->decrypted[i] == page) {
+			calls->encrypted[i]++;
+			return calls->encrypt_error;
+		}
+	}
+	calls->nr_strangers++;
+
+	return 0;
+}
+
+static struct cc_calls *cc_calls(struct kunit *test, unsigned int fail_at)
+{
+	struct cc_calls *calls;
+
+	if (!IS_ENABLED(CONFIG_DMABUF_HEAPS_SYSTEM_CC_SHARED))
+		kunit_skip(test, "system_cc_shared is not built in");
+
+	calls = kunit_kzalloc(test, sizeof(*calls), GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(test, calls);
+	calls->fail_at = fail_at;
+	test->priv = calls;
+	kunit_activate_static_stub(test, system_heap_set_page_decrypted, fake_decrypt);
+	kunit_activate_static_stub(test, system_heap_set_page_encrypted, fake_encrypt);
+
+	return calls;
+}
+
+/*
+ * Decryption changes what a page reads as; the buffer is zero all the same,
+ * and all of it is encrypted again before it goes back.
+ */
+static void system_heap_cc_zeroed(struct kunit *test)
+{
+	const size_t len = SZ_64K + 3 * PAGE_SIZE;
+	struct cc_calls *calls = cc_calls(test, UINT_MAX);
+	struct dma_buf *dmabuf;
+	struct iosys_map map;
+	unsigned int i;
+
+	dmabuf = system_heap_alloc_buffer(system_heap(test), len, O_RDWR, true);
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, dmabuf);
+	KUNIT_ASSERT_EQ(test, dma_buf_vmap_unlocked(dmabuf, &map), 0);
+	KUNIT_EXPECT_NULL(test, memchr_inv(map.vaddr, 0, len));
+	dma_buf_vunmap_unlocked(dmabuf, &map);
+	dma_buf_put(dmabuf);
+	/* a kernel thread's last reference of a file is dropped later: not here */
+	flush_delayed_fput();
+
+	KUNIT_EXPECT_EQ(test, calls->nr_strangers, 0);
+	for (i = 0; i < min(calls->nr_decrypted, CC_PAGES); i++)
+		put_page(calls->decrypted[i]);
+}
+
+/*
+ * Decryption fails at each page in turn, and encryption as well in every
+ * second round: the pages before it are encrypted and freed, or leaked; the
+ * failed one is leaked; those behind it are left alone.
+ */
+static void system_heap_cc_decrypt_fails(struct kunit *test)
+{
+	unsigned int round, i, n = 0;
+
+	for (round = 0; round < 2 * CC_PAGES; round++) {
+		unsigned int fail_at = round / 2;
+		struct cc_calls *calls = cc_calls(test, fail_at);
+		struct dma_buf *dmabuf;
+
+		calls->encrypt_error = round & 1 ? -EIO : 0;
+		/* 64 KiB and four pages: five chunks where memory is not scarce */
+		dmabuf = system_heap_alloc_buffer(system_heap(test), SZ_64K + 4 * PAGE_SIZE,
+						  O_RDWR, true);
+		KUNIT_ASSERT_PTR_EQ(test, dmabuf, ERR_PTR(-EIO));
+		KUNIT_ASSERT_EQ(test, calls->nr_decrypted, fail_at + 1);
+		KUNIT_EXPECT_EQ(test, calls->nr_strangers, 0);
+
+		for (i = 0; i <= fail_at; i++) {
+			struct page *page = calls->decrypted[i];
+			bool leaked = i == fail_at || calls->encrypt_error;
+
+			KUNIT_EXPECT_EQ(test, calls->encrypted[i], i < fail_at);
+			KUNIT_EXPECT_EQ(test, page_count(page), leaked ? 2 : 1);
+			/* give back what the heap was right to leak */
+			for (n = page_count(page); n; n--)
+				put_page(page);
+		}
+		kunit_deactivate_static_stub(test, system_heap_set_page_decrypted);
+		kunit_deactivate_static_stub(test, system_heap_set_page_encrypted);
+	}
+}
+
+static struct kunit_case system_heap_cases[] = {
+	KUNIT_CASE(system_heap_map_error),
+	KUNIT_CASE(system_heap_sync_direction),
+	KUNIT_CASE(system_heap_map_sync_race),
+	KUNIT_CASE(system_heap_killed),
+	KUNIT_CASE(system_heap_zeroed),
+	KUNIT_CASE(system_heap_too_large),
+	KUNIT_CASE(system_heap_unmap_attrs),
+	KUNIT_CASE(system_heap_cc_zeroed),
+	KUNIT_CASE(system_heap_cc_decrypt_fails),
+	{}
+};
+
+static struct kunit_suite system_heap_suite = {
+	.name = "system_heap",
+	.test_cases = system_heap_cases,
+};
+
+kunit_test_suite(system_heap_suite);
+
+MODULE_DESCRIPTION("KUnit suite of the system heap");
+MODULE_LICENSE("GPL");
+MODULE_IMPORT_NS("DMA_BUF");
+MODULE_IMPORT_NS("EXPORTED_FOR_KUNIT_TESTING");

@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * What the tests of the DMA-BUF heaps have in common.
+ */
+
+#ifndef _SELFTESTS_DMABUF_HEAP_H
+#define _SELFTESTS_DMABUF_HEAP_H
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include <linux/dma-buf.h>
+#include <linux/dma-heap.h>
+#include <linux/types.h>
+
+#define HEAP_DIR "/dev/dma_heap/"
+
+static inline int heap_open(const char *name)
+{
+	char path[300];
+
+	snprintf(path, sizeof(path), HEAP_DIR "%s", name);
+
+	return open(path, O_RDONLY | O_CLOEXEC);
+}
+
+/* The new dma-buf's fd, or -1 with errno set. */
+static inline int heap_alloc_flags(int heap, __u64 len, __u32 fd_flags, __u64 heap_flags)
+{
+	struct dma_heap_allocation_data data = {
+		.len = len,
+		.fd_flags = fd_flags,
+		.heap_flags = heap_flags,
+	};
+
+	if (ioctl(heap, DMA_HEAP_IOCTL_ALLOC, &data) < 0)
+		return -1;
+
+	return data.fd;
+}
+
+static inline int heap_alloc(int heap, __u64 len)
+{
+	return heap_alloc_flags(heap, len, O_RDWR | O_CLOEXEC, 0);
+}
+
+/* A value of /proc/meminfo in bytes, 0 when there is none of that name. */
+static inline unsigned long long mem_bytes(const char *key)
+{
+	unsigned long long kib = 0;
+	size_t n = strlen(key);
+	char line[128];
+	FILE *f = fopen("/proc/meminfo", "r");
+
+	if (!f)
+		return 0;
+	while (fgets(line, sizeof(line), f)) {
+		if (!strncmp(line, key, n) && line[n] == ':') {
+			kib = strtoull(line + n + 1, NULL, 10);
+			break;
+		}
+	}
+	fclose(f);
+
+	return kib * 1024;
+}
+
+/* How many files this process has open. */
+static inline int count_fds(void)
+{
+	DIR *dir = opendir("/proc/self/fd");
+	int n = 0;
+
+	if (!dir)
+		return -1;
+	while (readdir(dir))
+		n++;
+	closedir(dir);
+
+	return n;
+}
+
+/* The kernel log from now on; look into it with log_has(). */
+static inline int log_open(void)
+{
+	int fd = open("/dev/kmsg", O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+
+	if (fd >= 0)
+		lseek(fd, 0, SEEK_END);
+
+	return fd;
+}
+
+/* Does a record that came since log_open(), or the last look, have @text? */
+static inline bool log_has(int log, const char *text)
+{
+	char record[8192];
+	bool found = false;
+	ssize_t n;
+
+	for (;;) {
+		n = read(log, record, sizeof(record) - 1);
+		if (n < 0 && errno == EPIPE)
+			continue;	/* older records were overwritten */
+		if (n <= 0)
+			return found;
+		record[n] = '\0';
+		if (strstr(record, text))
+			found = true;
+	}
+}
+
+#endif /* _SELFTESTS_DMABUF_HEAP_H */
