@@ -291,3 +291,9 @@ ktap() {
 		KTAP_FAILED=1 ;;
 	esac
 }
+
+# ktap_nest NAME: the document on standard input as the subtests of NAME
+ktap_nest() {
+	awk -v name="$1" '/^KTAP version/ && !seen++ { print "    " $0 "\n    # Subtest: " name; next }
+		{ print "    " $0 }'
+}

@@ -100,16 +100,14 @@ static pid_t start_eater(int heap, __u64 len)
 /* However often a task is killed while it allocates, nothing is lost. */
 TEST_F_TIMEOUT(alloc, killed, 120)
 {
-	const char *avail = strcmp(variant->name, "system") ? "CmaFree" : "MemAvailable";
 	unsigned long long len = mem_bytes(variant->total) / 4, before, after = 0;
 	unsigned int i;
-	int status;
+	int status, buf;
 	pid_t pid;
 
-	/* the first one takes what caches hold of the region */
+	/* the first one moves what others keep in the region out of it */
 	close(heap_alloc(self->heap, len));
-	sync();
-	before = mem_bytes(avail);
+	before = mem_bytes("MemAvailable");
 
 	for (i = 0; i < 30; i++) {
 		pid = start_eater(self->heap, len);
@@ -123,15 +121,15 @@ TEST_F_TIMEOUT(alloc, killed, 120)
 	/* buffers are freed by whoever drops the last reference, soon */
 	for (i = 0; i < 50 && after < before - before / 20; i++) {
 		usleep(100000);
-		after = mem_bytes(avail);
+		after = mem_bytes("MemAvailable");
 	}
 	EXPECT_LE(before - before / 20, after) {
-		TH_LOG("%s was %llu KiB and is %llu KiB", avail, before / 1024, after / 1024);
+		TH_LOG("MemAvailable was %llu KiB and is %llu KiB", before / 1024, after / 1024);
 	}
-	/* all that was there can be had again, in one piece */
-	pid = heap_alloc(self->heap, len);
-	EXPECT_LE(0, pid);
-	close(pid);
+	/* half of what there is, which a few lost buffers would not leave */
+	buf = heap_alloc(self->heap, 2 * len);
+	EXPECT_LE(0, buf);
+	close(buf);
 }
 
 /*

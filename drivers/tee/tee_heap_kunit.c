@@ -1,0 +1,232 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * KUnit suite of the TEE heaps, on a TEE device that does nothing and with
+ * pools of addresses that nobody touches.
+ *
+ * A heap outlives its device, and is used again by the next device that
+ * registers it: so do the heaps of this suite.
+ */
+
+#include <kunit/device.h>
+#include <kunit/test.h>
+
+#include <linux/dma-buf.h>
+#include <linux/dma-heap.h>
+#include <linux/fcntl.h>
+#include <linux/file.h>
+#include <linux/gfp.h>
+#include <linux/io.h>
+#include <linux/module.h>
+#include <linux/sizes.h>
+#include <linux/tee_core.h>
+
+#define HEAP_ID		TEE_DMA_HEAP_TRUSTED_UI
+#define HEAP_NAME	"protected,trusted-ui"
+
+static void no_version(struct tee_device *teedev, struct tee_ioctl_version_data *vers)
+{
+}
+
+static int no_open(struct tee_context *ctx)
+{
+	return 0;
+}
+
+static void no_release(struct tee_context *ctx)
+{
+}
+
+static const struct tee_driver_ops no_ops = {
+	.get_version = no_version,
+	.open = no_open,
+	.release = no_release,
+};
+
+static const struct tee_desc no_desc = {
+	.name = "kunit-tee",
+	.ops = &no_ops,
+	.owner = THIS_MODULE,
+};
+
+struct tee_heap_test {
+	struct tee_device *teedev;
+	struct dma_heap *heap;
+	struct page *page;
+};
+
+/* A device with a heap of that many bytes from the address of a real page. */
+static int tee_heap_init_size(struct kunit *test, size_t size)
+{
+	struct tee_heap_test *priv;
+	struct tee_protmem_pool *pool;
+	struct device *parent;
+
+	priv = kunit_kzalloc(test, sizeof(*priv), GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(test, priv);
+	test->priv = priv;
+
+	parent = kunit_device_register(test, "kunit-tee");
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, parent);
+	priv->page = alloc_page(GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(test, priv->page);
+
+	pool = tee_protmem_static_pool_alloc(page_to_phys(priv->page), size);
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, pool);
+
+	priv->teedev = tee_device_alloc(&no_desc, parent, NULL, NULL);
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, priv->teedev);
+	KUNIT_ASSERT_EQ(test, tee_device_register_dma_heap(priv->teedev, HEAP_ID, pool), 0);
+
+	priv->heap = dma_heap_kunit_find(HEAP_NAME);
+	KUNIT_ASSERT_NOT_NULL(test, priv->heap);
+
+	return 0;
+}
+
+static int tee_heap_init(struct kunit *test)
+{
+	return tee_heap_init_size(test, sizeof(size_t) > 4 ? SZ_8G : SZ_64M);
+}
+
+static void tee_heap_exit(struct kunit *test)
+{
+	struct tee_heap_test *priv = test->priv;
+
+	/* returns when nobody uses the device any more */
+	tee_device_unregister(priv->teedev);
+	__free_page(priv->page);
+}
+
+static struct dma_buf *tee_heap_alloc(struct kunit *test, u64 len)
+{
+	struct tee_heap_test *priv = test->priv;
+
+	return dma_heap_kunit_alloc(priv->heap, len, O_RDWR | O_CLOEXEC, 0);
+}
+
+static void tee_heap_put(struct dma_buf *dmabuf)
+{
+	dma_buf_put(dmabuf);
+	flush_delayed_fput();
+}
+
+/* A buffer is known by the name of its heap. */
+static void tee_heap_exp_name(struct kunit *test)
+{
+	struct dma_buf *dmabuf = tee_heap_alloc(test, SZ_1M);
+
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, dmabuf);
+	KUNIT_EXPECT_STREQ(test, dmabuf->exp_name, HEAP_NAME);
+	KUNIT_EXPECT_EQ(test, dmabuf->size, SZ_1M);
+	tee_heap_put(dmabuf);
+}
+
+/*
+ * Once the device is being taken away, buffers that are there stay, and new
+ * ones cannot be had; or it would never be gone.
+ */
+static void tee_heap_shutting_down(struct kunit *test)
+{
+	struct tee_heap_test *priv = test->priv;
+	struct dma_buf *dmabuf = tee_heap_alloc(test, SZ_1M);
+	struct dma_buf *late;
+
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, dmabuf);
+
+	/* what tee_device_unregister() does first */
+	tee_device_put_all_dma_heaps(priv->teedev);
+	late = tee_heap_alloc(test, SZ_1M);
+	KUNIT_EXPECT_PTR_EQ(test, late, ERR_PTR(-ENODEV));
+	if (!IS_ERR(late))
+		tee_heap_put(late);
+	tee_heap_put(dmabuf);
+
+	/* the last buffer gone, so is the device */
+	KUNIT_EXPECT_PTR_EQ(test, tee_heap_alloc(test, SZ_1M), ERR_PTR(-ENODEV));
+}
+
+/* More than a scatterlist entry can hold is not cut short but refused. */
+static void tee_heap_too_large(struct kunit *test)
+{
+	struct dma_buf *dmabuf;
+
+	if (sizeof(size_t) <= 4)
+		kunit_skip(test, "no size is too large for a scatterlist here");
+
+	dmabuf = tee_heap_alloc(test, SZ_4G + PAGE_SIZE);
+	KUNIT_EXPECT_PTR_EQ(test, dmabuf, ERR_PTR(-ENOMEM));
+	if (!IS_ERR(dmabuf))
+		tee_heap_put(dmabuf);
+
+	/* what was refused took nothing from the pool */
+	dmabuf = tee_heap_alloc(test, SZ_4G - PAGE_SIZE);
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, dmabuf);
+	tee_heap_put(dmabuf);
+}
+
+/* A heap has one device at a time; the second is told so. */
+static void tee_heap_busy(struct kunit *test)
+{
+	struct tee_heap_test *priv = test->priv;
+	struct tee_protmem_pool *pool;
+
+	pool = tee_protmem_static_pool_alloc(page_to_phys(priv->page), SZ_1M);
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, pool);
+	KUNIT_EXPECT_EQ(test, tee_device_register_dma_heap(priv->teedev, HEAP_ID, pool), -EBUSY);
+	pool->ops->destroy_pool(pool);
+}
+
+static struct dma_buf *no_allocate(struct dma_heap *heap, unsigned long len,
+				   u32 fd_flags, u64 heap_flags)
+{
+	return ERR_PTR(-ENOMEM);
+}
+
+/* A name that somebody else took: an error, the same when tried again. */
+static void tee_heap_name_taken(struct kunit *test)
+{
+	static const struct dma_heap_ops ops = { .allocate = no_allocate };
+	const struct dma_heap_export_info info = {
+		.name = "protected,secure-video-record",
+		.ops = &ops,
+	};
+	struct tee_heap_test *priv = test->priv;
+	struct tee_protmem_pool *pool;
+	int i;
+
+	/* heaps cannot be removed: it is there when the suite runs again */
+	dma_heap_add(&info);
+	KUNIT_ASSERT_NOT_NULL(test, dma_heap_kunit_find(info.name));
+
+	pool = tee_protmem_static_pool_alloc(page_to_phys(priv->page), SZ_1M);
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, pool);
+	for (i = 0; i < 2; i++)
+		KUNIT_EXPECT_EQ(test, tee_device_register_dma_heap(priv->teedev,
+								   TEE_DMA_HEAP_SECURE_VIDEO_RECORD,
+								   pool), -EEXIST);
+	pool->ops->destroy_pool(pool);
+}
+
+static struct kunit_case tee_heap_cases[] = {
+	KUNIT_CASE(tee_heap_exp_name),
+	KUNIT_CASE(tee_heap_shutting_down),
+	KUNIT_CASE(tee_heap_too_large),
+	KUNIT_CASE(tee_heap_busy),
+	KUNIT_CASE(tee_heap_name_taken),
+	{}
+};
+
+static struct kunit_suite tee_heap_suite = {
+	.name = "tee_heap",
+	.init = tee_heap_init,
+	.exit = tee_heap_exit,
+	.test_cases = tee_heap_cases,
+};
+
+kunit_test_suite(tee_heap_suite);
+
+MODULE_DESCRIPTION("KUnit suite of the TEE heaps");
+MODULE_LICENSE("GPL");
+MODULE_IMPORT_NS("DMA_BUF");
+MODULE_IMPORT_NS("DMA_BUF_HEAP");
+MODULE_IMPORT_NS("EXPORTED_FOR_KUNIT_TESTING");
