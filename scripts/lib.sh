@@ -207,14 +207,14 @@ unexported() {
 
 VARIANTS="x86_64 arm64"
 BUILD_PACKAGES=(bc binutils bison ccache cpio flex gcc libc6-dev libelf-dev
-	libssl-dev make perl python3 rsync xz-utils git)
+	libssl-dev make perl procps python3 rsync xz-utils git)
 
 # variant NAME: sets V_ARCH, V_CROSS, V_IMAGE, V_FRAGMENTS, V_PACKAGES
 variant() {
 	local machine=${1%%-*} extra=${1#"${1%%-*}"}
 
 	case $1 in
-	x86_64|arm64) ;;
+	x86_64|arm64) [ "$(uname -m)" = x86_64 ] || die "kernels are built on x86_64 machines only" ;;
 	*) die "there is no variant '$1'; there are: $VARIANTS" ;;
 	esac
 	V_FRAGMENTS=(common "$machine" ${extra:+"${extra#-}"})
