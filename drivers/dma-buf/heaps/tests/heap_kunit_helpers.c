@@ -231,7 +231,8 @@ EXPORT_SYMBOL_IF_KUNIT(heap_kunit_test_map_error);
 /*
  * Whatever the CPU is about to do, a mapping is synchronised in a direction
  * it has: the one asked for when it has both, its own otherwise.  Without a
- * mapping nothing is synchronised.
+ * mapping nothing is synchronised.  Where nothing is recorded, the debug code
+ * of the DMA API watches, and complains in the log.
  */
 void heap_kunit_test_sync_direction(struct kunit *test, const char *name)
 {
@@ -242,10 +243,8 @@ void heap_kunit_test_sync_direction(struct kunit *test, const char *name)
 	struct dma_buf_attachment *attach;
 	struct dma_buf *dmabuf;
 	struct sg_table *sgt;
+	const bool records = heap_kunit_importer_records();
 	unsigned int m, a;
-
-	if (!heap_kunit_importer_records())
-		kunit_skip(test, "devices have no DMA operations of their own here");
 
 	importer = heap_kunit_importer(test);
 	dmabuf = heap_kunit_alloc(test, name, SZ_64K);
@@ -254,7 +253,8 @@ void heap_kunit_test_sync_direction(struct kunit *test, const char *name)
 	for (m = 0; m < ARRAY_SIZE(dirs); m++) {
 		sgt = dma_buf_map_attachment_unlocked(attach, dirs[m]);
 		KUNIT_ASSERT_NOT_ERR_OR_NULL(test, sgt);
-		KUNIT_EXPECT_EQ(test, importer->map_dir, dirs[m]);
+		if (records)
+			KUNIT_EXPECT_EQ(test, importer->map_dir, dirs[m]);
 
 		for (a = 0; a < ARRAY_SIZE(dirs); a++) {
 			enum dma_data_direction want;
@@ -262,16 +262,21 @@ void heap_kunit_test_sync_direction(struct kunit *test, const char *name)
 			want = dirs[m] == DMA_BIDIRECTIONAL ? dirs[a] : dirs[m];
 			importer->syncs = 0;
 			KUNIT_EXPECT_EQ(test, dma_buf_begin_cpu_access(dmabuf, dirs[a]), 0);
-			KUNIT_EXPECT_EQ(test, importer->syncs, 1);
-			KUNIT_EXPECT_EQ(test, importer->sync_dir, want);
+			if (records) {
+				KUNIT_EXPECT_EQ(test, importer->syncs, 1);
+				KUNIT_EXPECT_EQ(test, importer->sync_dir, want);
+			}
 			importer->sync_dir = DMA_NONE;
 			KUNIT_EXPECT_EQ(test, dma_buf_end_cpu_access(dmabuf, dirs[a]), 0);
-			KUNIT_EXPECT_EQ(test, importer->syncs, 2);
-			KUNIT_EXPECT_EQ(test, importer->sync_dir, want);
+			if (records) {
+				KUNIT_EXPECT_EQ(test, importer->syncs, 2);
+				KUNIT_EXPECT_EQ(test, importer->sync_dir, want);
+			}
 		}
 
 		dma_buf_unmap_attachment_unlocked(attach, sgt, dirs[m]);
-		KUNIT_EXPECT_EQ(test, importer->unmap_dir, dirs[m]);
+		if (records)
+			KUNIT_EXPECT_EQ(test, importer->unmap_dir, dirs[m]);
 
 		importer->syncs = 0;
 		KUNIT_EXPECT_EQ(test, dma_buf_begin_cpu_access(dmabuf, DMA_BIDIRECTIONAL), 0);
