@@ -13,12 +13,14 @@ ME=$(basename "$0")
 JOBS=$(($(nproc) + 1))
 export PATH=/usr/bin:/bin:/usr/sbin:/sbin:$PATH
 export LC_ALL=C.UTF-8 GIT_CONFIG_GLOBAL=$TOP/scripts/gitconfig GIT_CONFIG_SYSTEM=/dev/null
+# git must not take the repository around build/ for one that is missing there
+export GIT_CEILING_DIRECTORIES=$BUILD
 export GIT_OPTIONAL_LOCKS=0 GIT_EDITOR=: GIT_PAGER=cat
 unset GIT_DIR GIT_WORK_TREE GIT_INDEX_FILE MAKEFLAGS KBUILD_OUTPUT ARCH CROSS_COMPILE
 
 say() { printf '%s\n' "$*" >&2; }
 die() {
-	trap - ERR EXIT
+	trap - ERR
 	say "$ME: $*"
 	exit 1
 }
@@ -89,10 +91,12 @@ run() {
 	shift
 
 	log=$BUILD/log/$(printf %.60s "$label" | tr -c 'A-Za-z0-9._\n-' _).log
-	"$@" >"$log" 2>&1 &
+	set -m # a process group of its own, which an interrupt ends as a whole
+	"$@" >"$log" 2>&1 </dev/null &
+	set +m
 	pid=$!
 	# shellcheck disable=SC2064
-	trap "kill -TERM $pid 2>/dev/null; pkill -TERM -P $pid 2>/dev/null; die interrupted" INT TERM HUP
+	trap "kill -TERM -- -$pid 2>/dev/null; die interrupted" INT TERM HUP
 	if [ -t 2 ]; then
 		while kill -0 "$pid" 2>/dev/null; do
 			note=$(tail -n 1 "$log" 2>/dev/null | tr -d '\r' | tr -c '[:print:]' ' ' || true)
@@ -209,6 +213,8 @@ VARIANTS="x86_64 arm64"
 BUILD_PACKAGES=(bc binutils bison ccache cpio flex gcc libc6-dev libelf-dev
 	libssl-dev make perl procps python3 rsync xz-utils git)
 
+CHECK_PACKAGES=(git quilt b4 patch perl codespell python3 python3-git python3-ply sparse shellcheck)
+
 # variant NAME: sets V_ARCH, V_CROSS, V_IMAGE, V_FRAGMENTS, V_PACKAGES
 variant() {
 	local machine=${1%%-*} extra=${1#"${1%%-*}"}
@@ -232,7 +238,7 @@ kmake() {
 	local src=$1 obj=$2
 	shift 2
 
-	env CCACHE_DIR="${CCACHE_DIR:-$BUILD/ccache}" CCACHE_BASEDIR="$BUILD" CCACHE_NOHASHDIR=1 \
+	env CCACHE_DIR="$BUILD/ccache" CCACHE_BASEDIR="$BUILD" CCACHE_NOHASHDIR=1 \
 		KBUILD_BUILD_TIMESTAMP=@0 KBUILD_BUILD_USER=heaps KBUILD_BUILD_HOST=heaps \
 		make -C "$src" O="$obj" ARCH="$V_ARCH" CROSS_COMPILE="$V_CROSS" \
 		CC="ccache ${V_CROSS}gcc" -j"$JOBS" "$@"
@@ -273,16 +279,22 @@ KTAP_N=0 KTAP_FAILED=0
 ktap_header() { printf 'KTAP version 1\n1..%d\n' "$1"; }
 
 # ktap NAME COMMAND...: one result.  What the command prints is shown when it
-# fails.  (It runs in a subshell of its own, with errexit in force.)
+# fails.  It runs with errexit in force, and therefore in the background: a
+# subshell in a condition would not have it.
 ktap() {
 	local name=$1 log rc=0 pid
 	shift
 
 	log=$BUILD/log/$(printf %.60s "$ME-$name" | tr -c 'A-Za-z0-9._\n-' _).log
 	KTAP_N=$((KTAP_N + 1))
-	(trap - ERR; set -e; "$@") >"$log" 2>&1 9>&- &
+	set -m
+	(trap - ERR; set -e; "$@") >"$log" 2>&1 </dev/null &
+	set +m
 	pid=$!
+	# shellcheck disable=SC2064
+	trap "kill -TERM -- -$pid 2>/dev/null; die interrupted" INT TERM HUP
 	wait "$pid" || rc=$?
+	trap 'die "interrupted"' INT TERM HUP
 	case $rc in
 	0) printf 'ok %d %s\n' "$KTAP_N" "$name" ;;
 	4) printf 'ok %d %s # SKIP %s\n' "$KTAP_N" "$name" "$(tail -n 1 "$log")" ;;

@@ -9,11 +9,15 @@
 #include <linux/dma-buf.h>
 #include <linux/dma-heap.h>
 #include <linux/fcntl.h>
+#include <linux/gfp.h>
+#include <linux/highmem.h>
 #include <linux/mm.h>
 #include <linux/module.h>
 #include <linux/scatterlist.h>
 #include <linux/sizes.h>
+#include <linux/string.h>
 
+#include "../cma_heap.h"
 #include "heap_kunit_helpers.h"
 
 #define CMA_HEAP	"default_cma_region"
@@ -28,6 +32,11 @@ static void cma_heap_sync_direction(struct kunit *test)
 	heap_kunit_test_sync_direction(test, CMA_HEAP);
 }
 
+static void cma_heap_sync_order(struct kunit *test)
+{
+	heap_kunit_test_sync_order(test, CMA_HEAP);
+}
+
 static void cma_heap_map_sync_race(struct kunit *test)
 {
 	heap_kunit_test_map_sync_race(test, CMA_HEAP);
@@ -36,6 +45,25 @@ static void cma_heap_map_sync_race(struct kunit *test)
 static void cma_heap_killed(struct kunit *test)
 {
 	heap_kunit_test_killed(test, CMA_HEAP);
+}
+
+static int clear_page_errno(void *page)
+{
+	return cma_heap_clear_pages(page, 1);
+}
+
+/* Pages are cleared for whoever is alive, and for nobody else. */
+static void cma_heap_clear_killed(struct kunit *test)
+{
+	struct page *page = alloc_page(GFP_KERNEL);
+
+	KUNIT_ASSERT_NOT_NULL(test, page);
+	memset(page_address(page), 0xa5, PAGE_SIZE);
+	KUNIT_EXPECT_EQ(test, heap_kunit_run_killed(test, clear_page_errno, page), -EINTR);
+	KUNIT_EXPECT_NULL(test, memchr_inv(page_address(page), 0xa5, PAGE_SIZE));
+	KUNIT_EXPECT_EQ(test, clear_page_errno(page), 0);
+	KUNIT_EXPECT_NULL(test, memchr_inv(page_address(page), 0, PAGE_SIZE));
+	__free_page(page);
 }
 
 static void cma_heap_zeroed(struct kunit *test)
@@ -51,6 +79,8 @@ static void cma_heap_too_large(struct kunit *test)
 
 	if (!heap)
 		kunit_skip(test, "this machine has no heap '" CMA_HEAP "'");
+	if (ram >= SIZE_MAX)
+		kunit_skip(test, "no size_t is too large for this machine's memory");
 
 	KUNIT_EXPECT_PTR_EQ(test, dma_heap_kunit_alloc(heap, ram, O_RDWR, 0), ERR_PTR(-ENOMEM));
 }
@@ -60,7 +90,7 @@ static void cma_heap_one_run(struct kunit *test)
 {
 	const size_t len = SZ_1M + PAGE_SIZE;
 	struct dma_buf *dmabuf = heap_kunit_alloc(test, CMA_HEAP, len);
-	struct heap_kunit_importer *importer = heap_kunit_importer(test);
+	struct heap_kunit_importer *importer = heap_kunit_importer(test, "heap-importer");
 	struct dma_buf_attachment *attach = heap_kunit_attach(test, dmabuf, importer->dev);
 	struct sg_table *sgt;
 
@@ -74,8 +104,10 @@ static void cma_heap_one_run(struct kunit *test)
 static struct kunit_case cma_heap_cases[] = {
 	KUNIT_CASE(cma_heap_map_error),
 	KUNIT_CASE(cma_heap_sync_direction),
+	KUNIT_CASE(cma_heap_sync_order),
 	KUNIT_CASE(cma_heap_map_sync_race),
 	KUNIT_CASE(cma_heap_killed),
+	KUNIT_CASE(cma_heap_clear_killed),
 	KUNIT_CASE(cma_heap_zeroed),
 	KUNIT_CASE(cma_heap_too_large),
 	KUNIT_CASE(cma_heap_one_run),

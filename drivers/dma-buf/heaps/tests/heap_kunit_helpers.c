@@ -10,6 +10,7 @@
 #include <kunit/test.h>
 #include <kunit/visibility.h>
 
+#include <linux/atomic.h>
 #include <linux/completion.h>
 #include <linux/delay.h>
 #include <linux/dma-buf.h>
@@ -28,6 +29,8 @@
 #include "heap_kunit_helpers.h"
 
 #ifdef CONFIG_ARCH_HAS_DMA_OPS
+static atomic_t sync_order;
+
 static struct heap_kunit_importer *to_importer(struct device *dev)
 {
 	return dev_get_drvdata(dev);
@@ -81,6 +84,7 @@ static void importer_sync_sg(struct device *dev, struct scatterlist *sgl, int ne
 
 	importer->syncs++;
 	importer->sync_dir = dir;
+	importer->sync_order = atomic_inc_return(&sync_order);
 }
 
 static int importer_dma_supported(struct device *dev, u64 mask)
@@ -107,7 +111,7 @@ static void importer_set_ops(struct device *dev)
 #endif
 
 /* A device that can reach all of memory; lives as long as the test. */
-struct heap_kunit_importer *heap_kunit_importer(struct kunit *test)
+struct heap_kunit_importer *heap_kunit_importer(struct kunit *test, const char *name)
 {
 	struct heap_kunit_importer *importer;
 	struct device *dev;
@@ -115,7 +119,7 @@ struct heap_kunit_importer *heap_kunit_importer(struct kunit *test)
 	importer = kunit_kzalloc(test, sizeof(*importer), GFP_KERNEL);
 	KUNIT_ASSERT_NOT_NULL(test, importer);
 
-	dev = kunit_device_register(test, "heap-importer");
+	dev = kunit_device_register(test, name);
 	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, dev);
 	dev_set_drvdata(dev, importer);
 	importer_set_ops(dev);
@@ -205,7 +209,7 @@ void heap_kunit_test_map_error(struct kunit *test, const char *name)
 	if (!heap_kunit_importer_records())
 		kunit_skip(test, "devices have no DMA operations of their own here");
 
-	importer = heap_kunit_importer(test);
+	importer = heap_kunit_importer(test, "heap-importer");
 	dmabuf = heap_kunit_alloc(test, name, SZ_64K);
 	attach = heap_kunit_attach(test, dmabuf, importer->dev);
 
@@ -246,7 +250,7 @@ void heap_kunit_test_sync_direction(struct kunit *test, const char *name)
 	const bool records = heap_kunit_importer_records();
 	unsigned int m, a;
 
-	importer = heap_kunit_importer(test);
+	importer = heap_kunit_importer(test, "heap-importer");
 	dmabuf = heap_kunit_alloc(test, name, SZ_64K);
 	attach = heap_kunit_attach(test, dmabuf, importer->dev);
 
@@ -324,7 +328,7 @@ void heap_kunit_test_map_sync_race(struct kunit *test, const char *name)
 	if (!heap_kunit_importer_records())
 		kunit_skip(test, "devices have no DMA operations of their own here");
 
-	importer = heap_kunit_importer(test);
+	importer = heap_kunit_importer(test, "heap-importer");
 	sync.dmabuf = heap_kunit_alloc(test, name, SZ_64K);
 	attach = heap_kunit_attach(test, sync.dmabuf, importer->dev);
 
@@ -348,33 +352,96 @@ void heap_kunit_test_map_sync_race(struct kunit *test, const char *name)
 }
 EXPORT_SYMBOL_IF_KUNIT(heap_kunit_test_map_sync_race);
 
-static int alloc_errno(struct dma_heap *heap)
+/*
+ * Dirty lines of the caches reach memory before those of a device that writes
+ * are thrown away, whichever attached first.
+ */
+void heap_kunit_test_sync_order(struct kunit *test, const char *name)
+{
+	struct heap_kunit_importer *reader, *writer;
+	struct dma_buf_attachment *r, *w;
+	struct sg_table *rt, *wt;
+	struct dma_buf *dmabuf;
+	int i;
+
+	if (!heap_kunit_importer_records())
+		kunit_skip(test, "devices have no DMA operations of their own here");
+
+	dmabuf = heap_kunit_alloc(test, name, SZ_64K);
+	reader = heap_kunit_importer(test, "heap-reader");
+	writer = heap_kunit_importer(test, "heap-writer");
+
+	for (i = 0; i < 2; i++) {
+		if (i)
+			w = dma_buf_attach(dmabuf, writer->dev);
+		r = dma_buf_attach(dmabuf, reader->dev);
+		if (!i)
+			w = dma_buf_attach(dmabuf, writer->dev);
+		KUNIT_ASSERT_NOT_ERR_OR_NULL(test, r);
+		KUNIT_ASSERT_NOT_ERR_OR_NULL(test, w);
+		rt = dma_buf_map_attachment_unlocked(r, DMA_TO_DEVICE);
+		wt = dma_buf_map_attachment_unlocked(w, DMA_FROM_DEVICE);
+		KUNIT_ASSERT_NOT_ERR_OR_NULL(test, rt);
+		KUNIT_ASSERT_NOT_ERR_OR_NULL(test, wt);
+
+		KUNIT_EXPECT_EQ(test, dma_buf_begin_cpu_access(dmabuf, DMA_BIDIRECTIONAL), 0);
+		KUNIT_EXPECT_EQ(test, dma_buf_end_cpu_access(dmabuf, DMA_BIDIRECTIONAL), 0);
+		KUNIT_EXPECT_LT(test, reader->sync_order, writer->sync_order);
+
+		dma_buf_unmap_attachment_unlocked(w, wt, DMA_FROM_DEVICE);
+		dma_buf_unmap_attachment_unlocked(r, rt, DMA_TO_DEVICE);
+		dma_buf_detach(dmabuf, w);
+		dma_buf_detach(dmabuf, r);
+	}
+}
+EXPORT_SYMBOL_IF_KUNIT(heap_kunit_test_sync_order);
+
+struct killed_call {
+	int (*fn)(void *arg);
+	void *arg;
+	int ret;
+	struct completion done;
+};
+
+static int killed_thread(void *data)
+{
+	struct killed_call *call = data;
+
+	allow_signal(SIGKILL);
+	send_sig(SIGKILL, current, 1);
+	if (fatal_signal_pending(current))
+		call->ret = call->fn(call->arg);
+	flush_signals(current);
+	kthread_complete_and_exit(&call->done, 0);
+}
+
+/* What fn(arg) returns to a task that is being killed. */
+int heap_kunit_run_killed(struct kunit *test, int (*fn)(void *arg), void *arg)
+{
+	struct killed_call call = {
+		.fn = fn,
+		.arg = arg,
+		.ret = -ENOTRECOVERABLE,
+		.done = COMPLETION_INITIALIZER_ONSTACK(call.done),
+	};
+	struct task_struct *task;
+
+	task = kthread_run(killed_thread, &call, "heap-kunit-killed");
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, task);
+	wait_for_completion(&call.done);
+
+	return call.ret;
+}
+EXPORT_SYMBOL_IF_KUNIT(heap_kunit_run_killed);
+
+static int alloc_errno(void *heap)
 {
 	struct dma_buf *dmabuf = dma_heap_kunit_alloc(heap, SZ_4M, O_RDWR | O_CLOEXEC, 0);
 
 	if (IS_ERR(dmabuf))
 		return PTR_ERR(dmabuf);
 	dma_buf_put(dmabuf);
-
-	return 0;
-}
-
-struct killed_thread {
-	struct dma_heap *heap;
-	int error;
-	struct completion done;
-};
-
-static int killed_thread(void *data)
-{
-	struct killed_thread *killed = data;
-
-	allow_signal(SIGKILL);
-	send_sig(SIGKILL, current, 1);
-	if (fatal_signal_pending(current))
-		killed->error = alloc_errno(killed->heap);
-	flush_signals(current);
-	complete(&killed->done);
+	flush_delayed_fput();
 
 	return 0;
 }
@@ -382,19 +449,10 @@ static int killed_thread(void *data)
 /* A task that is being killed gets -EINTR, and nothing is lost to it. */
 void heap_kunit_test_killed(struct kunit *test, const char *name)
 {
-	struct killed_thread killed = {
-		.heap = heap_or_skip(test, name),
-		.error = -ENOTRECOVERABLE,
-	};
-	struct task_struct *task;
+	struct dma_heap *heap = heap_or_skip(test, name);
 
-	init_completion(&killed.done);
-	task = kthread_run(killed_thread, &killed, "heap-kunit-killed");
-	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, task);
-	wait_for_completion(&killed.done);
-
-	KUNIT_EXPECT_EQ(test, killed.error, -EINTR);
-	KUNIT_EXPECT_EQ(test, alloc_errno(killed.heap), 0);
+	KUNIT_EXPECT_EQ(test, heap_kunit_run_killed(test, alloc_errno, heap), -EINTR);
+	KUNIT_EXPECT_EQ(test, alloc_errno(heap), 0);
 }
 EXPORT_SYMBOL_IF_KUNIT(heap_kunit_test_killed);
 

@@ -24,6 +24,7 @@ struct kunit;
  * @map_dir:	direction of the last mapping
  * @unmap_dir:	direction of the last unmapping
  * @sync_dir:	direction of the last synchronisation
+ * @sync_order:	number of the last synchronisation among those of all devices
  * @map_attrs:	DMA_ATTR_* of the last mapping
  * @unmap_attrs: DMA_ATTR_* of the last unmapping
  * @mapped:	is there a mapping right now
@@ -42,6 +43,7 @@ struct heap_kunit_importer {
 	enum dma_data_direction map_dir;
 	enum dma_data_direction unmap_dir;
 	enum dma_data_direction sync_dir;
+	int sync_order;
 	unsigned long map_attrs;
 	unsigned long unmap_attrs;
 	bool mapped;
@@ -53,16 +55,18 @@ static inline bool heap_kunit_importer_records(void)
 	return IS_ENABLED(CONFIG_ARCH_HAS_DMA_OPS);
 }
 
-struct heap_kunit_importer *heap_kunit_importer(struct kunit *test);
+struct heap_kunit_importer *heap_kunit_importer(struct kunit *test, const char *name);
 void heap_kunit_put_later(struct kunit *test, struct dma_buf *dmabuf);
 struct dma_buf *heap_kunit_alloc(struct kunit *test, const char *name, u64 len);
 struct dma_buf_attachment *heap_kunit_attach(struct kunit *test,
 					     struct dma_buf *dmabuf,
 					     struct device *dev);
+int heap_kunit_run_killed(struct kunit *test, int (*fn)(void *arg), void *arg);
 
 /* Cases that are the same for every heap. */
 void heap_kunit_test_map_error(struct kunit *test, const char *name);
 void heap_kunit_test_sync_direction(struct kunit *test, const char *name);
+void heap_kunit_test_sync_order(struct kunit *test, const char *name);
 void heap_kunit_test_map_sync_race(struct kunit *test, const char *name);
 void heap_kunit_test_killed(struct kunit *test, const char *name);
 void heap_kunit_test_zeroed(struct kunit *test, const char *name);

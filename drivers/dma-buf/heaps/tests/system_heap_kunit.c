@@ -43,6 +43,11 @@ static void system_heap_sync_direction(struct kunit *test)
 	heap_kunit_test_sync_direction(test, SYSTEM_HEAP);
 }
 
+static void system_heap_sync_order(struct kunit *test)
+{
+	heap_kunit_test_sync_order(test, SYSTEM_HEAP);
+}
+
 static void system_heap_map_sync_race(struct kunit *test)
 {
 	heap_kunit_test_map_sync_race(test, SYSTEM_HEAP);
@@ -65,6 +70,9 @@ static void system_heap_too_large(struct kunit *test)
 	u64 ram = (u64)totalram_pages() << PAGE_SHIFT;
 	struct dma_heap *heap = system_heap(test);
 
+	if (ram >= SIZE_MAX)
+		kunit_skip(test, "no size_t is too large for this machine's memory");
+
 	KUNIT_EXPECT_PTR_EQ(test, dma_heap_kunit_alloc(heap, ram + PAGE_SIZE, O_RDWR, 0),
 			    ERR_PTR(-ENOMEM));
 }
@@ -79,8 +87,10 @@ static void system_heap_unmap_attrs(struct kunit *test)
 
 	if (!heap_kunit_importer_records())
 		kunit_skip(test, "devices have no DMA operations of their own here");
+	if (IS_ENABLED(CONFIG_HIGHMEM))
+		kunit_skip(test, "this kernel cannot have system_cc_shared");
 
-	importer = heap_kunit_importer(test);
+	importer = heap_kunit_importer(test, "heap-importer");
 	for (cc_shared = 0; cc_shared < 2; cc_shared++) {
 		struct dma_buf *dmabuf;
 
@@ -99,7 +109,9 @@ static void system_heap_unmap_attrs(struct kunit *test)
 	}
 }
 
-#define CC_PAGES	5
+/* Chunks of a buffer of the tests below, at least, and at most. */
+#define CC_CHUNKS	5
+#define CC_PAGES	20
 
 /* What the two functions that change a page were called with. */
 struct cc_calls {
@@ -132,7 +144,7 @@ static int fake_encrypt(struct page *page)
 	struct cc_calls *calls = kunit_get_current_test()->priv;
 	unsigned int i;
 
-	for (i = 0; i < min(calls->nr_decrypted, CC_PAGES); i++) {
+	for (i = 0; i < calls->nr_decrypted && i < CC_PAGES; i++) {
 		if (calls->decrypted[i] == page) {
 			calls->encrypted[i]++;
 			return calls->encrypt_error;
@@ -147,8 +159,8 @@ static struct cc_calls *cc_calls(struct kunit *test, unsigned int fail_at)
 {
 	struct cc_calls *calls;
 
-	if (!IS_ENABLED(CONFIG_DMABUF_HEAPS_SYSTEM_CC_SHARED))
-		kunit_skip(test, "system_cc_shared is not built in");
+	if (!IS_ENABLED(CONFIG_DMABUF_HEAPS_SYSTEM_CC_SHARED) || IS_ENABLED(CONFIG_HIGHMEM))
+		kunit_skip(test, "this kernel cannot have system_cc_shared");
 
 	calls = kunit_kzalloc(test, sizeof(*calls), GFP_KERNEL);
 	KUNIT_ASSERT_NOT_NULL(test, calls);
@@ -160,13 +172,10 @@ static struct cc_calls *cc_calls(struct kunit *test, unsigned int fail_at)
 	return calls;
 }
 
-/*
- * Decryption changes what a page reads as; the buffer is zero all the same,
- * and all of it is encrypted again before it goes back.
- */
+/* Decryption changes what a page reads as; the buffer is zero all the same. */
 static void system_heap_cc_zeroed(struct kunit *test)
 {
-	const size_t len = SZ_64K + 3 * PAGE_SIZE;
+	const size_t len = CC_PAGES * PAGE_SIZE;
 	struct cc_calls *calls = cc_calls(test, UINT_MAX);
 	struct dma_buf *dmabuf;
 	struct iosys_map map;
@@ -182,7 +191,7 @@ static void system_heap_cc_zeroed(struct kunit *test)
 	flush_delayed_fput();
 
 	KUNIT_EXPECT_EQ(test, calls->nr_strangers, 0);
-	for (i = 0; i < min(calls->nr_decrypted, CC_PAGES); i++)
+	for (i = 0; i < calls->nr_decrypted && i < CC_PAGES; i++)
 		put_page(calls->decrypted[i]);
 }
 
@@ -195,14 +204,14 @@ static void system_heap_cc_decrypt_fails(struct kunit *test)
 {
 	unsigned int round, i, n = 0;
 
-	for (round = 0; round < 2 * CC_PAGES; round++) {
+	for (round = 0; round < 2 * CC_CHUNKS; round++) {
 		unsigned int fail_at = round / 2;
 		struct cc_calls *calls = cc_calls(test, fail_at);
 		struct dma_buf *dmabuf;
 
 		calls->encrypt_error = round & 1 ? -EIO : 0;
-		/* 64 KiB and four pages: five chunks where memory is not scarce */
-		dmabuf = system_heap_alloc_buffer(system_heap(test), SZ_64K + 4 * PAGE_SIZE,
+		/* an order of 4 and four of 0, or more of 0 where memory is scarce */
+		dmabuf = system_heap_alloc_buffer(system_heap(test), CC_PAGES * PAGE_SIZE,
 						  O_RDWR, true);
 		KUNIT_ASSERT_PTR_EQ(test, dmabuf, ERR_PTR(-EIO));
 		KUNIT_ASSERT_EQ(test, calls->nr_decrypted, fail_at + 1);
@@ -226,6 +235,7 @@ static void system_heap_cc_decrypt_fails(struct kunit *test)
 static struct kunit_case system_heap_cases[] = {
 	KUNIT_CASE(system_heap_map_error),
 	KUNIT_CASE(system_heap_sync_direction),
+	KUNIT_CASE(system_heap_sync_order),
 	KUNIT_CASE(system_heap_map_sync_race),
 	KUNIT_CASE(system_heap_killed),
 	KUNIT_CASE(system_heap_zeroed),

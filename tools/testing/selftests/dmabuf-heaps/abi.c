@@ -127,6 +127,27 @@ TEST_F(abi, structure_sizes)
 	}
 }
 
+/* Newer structures may be as long as a command can say. */
+TEST_F(abi, large_structures)
+{
+	const unsigned int sizes[] = { 129, 4096, _IOC_SIZEMASK };
+	struct dma_heap_allocation_data *data;
+	unsigned int i;
+
+	data = calloc(1, _IOC_SIZEMASK);
+	ASSERT_NE(NULL, data);
+	for (i = 0; i < ARRAY_SIZE(sizes); i++) {
+		data->len = self->page;
+		data->fd = 0;
+		data->fd_flags = O_RDWR | O_CLOEXEC;
+		EXPECT_EQ(0, ioctl(self->heap, _IOC(_IOC_READ | _IOC_WRITE, DMA_HEAP_IOC_MAGIC, 0,
+						    sizes[i]), data));
+		EXPECT_EQ(self->page, lseek(data->fd, 0, SEEK_END));
+		close(data->fd);
+	}
+	free(data);
+}
+
 /* The three access modes, with or without O_CLOEXEC, and nothing else. */
 TEST_F(abi, fd_flags)
 {
