@@ -190,20 +190,34 @@ TEST(cma_more_than_2g)
 	close(heap);
 }
 
-/* Keeps its memory warm, so that it is what an OOM killer would look at. */
+/*
+ * Keeps its memory warm, so that it is what an OOM killer would look at.  Has
+ * all of it when this returns.
+ */
 static pid_t start_victim(size_t size)
 {
-	pid_t pid = fork();
+	int ready[2];
 	char *p, i = 0;
+	pid_t pid;
 
-	if (pid)
+	if (pipe(ready))
+		return -1;
+	pid = fork();
+	if (pid) {
+		close(ready[1]);
+		if (read(ready[0], &i, 1) != 1)
+			pid = -1;
+		close(ready[0]);
 		return pid;
+	}
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	if (p == MAP_FAILED)
 		_exit(1);
 	for (;;) {
 		memset(p, i++, size);
+		if (i == 1 && write(ready[1], &i, 1) != 1)
+			_exit(1);
 		usleep(1000);
 	}
 }
@@ -226,7 +240,6 @@ TEST_F_TIMEOUT(alloc, all_of_memory, 600)
 
 	victim = start_victim(64 * MIB);
 	ASSERT_LT(0, victim);
-	usleep(500000);
 	before = mem_bytes("MemAvailable");
 
 	for (i = 0; i < 100; i++) {
