@@ -209,7 +209,7 @@ unexported() {
 
 # ---- variants -------------------------------------------------------------
 
-VARIANTS="x86_64 arm64"
+VARIANTS="x86_64 x86_64-debug arm64"
 BUILD_PACKAGES=(bc binutils bison ccache cpio flex gcc libc6-dev libelf-dev
 	libssl-dev make perl procps python3 rsync xz-utils git)
 
@@ -220,7 +220,7 @@ variant() {
 	local machine=${1%%-*} extra=${1#"${1%%-*}"}
 
 	case $1 in
-	x86_64|arm64) [ "$(uname -m)" = x86_64 ] || die "kernels are built on x86_64 machines only" ;;
+	x86_64|x86_64-debug|arm64) [ "$(uname -m)" = x86_64 ] || die "kernels are built on x86_64 machines only" ;;
 	*) die "there is no variant '$1'; there are: $VARIANTS" ;;
 	esac
 	V_FRAGMENTS=(common "$machine" ${extra:+"${extra#-}"})
@@ -244,8 +244,8 @@ kmake() {
 		CC="ccache ${V_CROSS}gcc" -j"$JOBS" "$@"
 }
 
-# configure SOURCE OBJECTS FRAGMENT...: tinyconfig plus fragments; every
-# symbol that a fragment asks for must be set as asked in the end
+# configure SOURCE OBJECTS FRAGMENT...: tinyconfig plus fragments, of which the
+# last word on a symbol counts; each must be set as asked in the end
 configure() {
 	local src=$1 obj=$2 want bad=''
 	shift 2
@@ -258,7 +258,8 @@ configure() {
 		*=n) ! grep -q "^${want%=n}=" "$obj/.config" || bad+=" $want" ;;
 		*) grep -qxF "$want" "$obj/.config" || bad+=" $want" ;;
 		esac
-	done < <(sed -n 's/^# \(CONFIG_[A-Za-z0-9_]*\) is not set$/\1=n/p; /^CONFIG_/p' "$@")
+	done < <(sed -n 's/^# \(CONFIG_[A-Za-z0-9_]*\) is not set$/\1=n/p; /^CONFIG_/p' "$@" |
+		tac | awk -F= '!seen[$1]++')
 	[ -z "$bad" ] || { echo "these symbols could not be set as asked:$bad"; return 1; }
 }
 

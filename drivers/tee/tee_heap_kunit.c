@@ -2,9 +2,6 @@
 /*
  * KUnit suite of the TEE heaps, on a TEE device that does nothing and with
  * pools of addresses that nobody touches.
- *
- * A heap outlives its device, and is used again by the next device that
- * registers it: so do the heaps of this suite.
  */
 
 #include <kunit/device.h>
@@ -83,7 +80,7 @@ static int tee_heap_init_size(struct kunit *test, size_t size)
 		kunit_skip(test, "a real TEE has this heap");
 	KUNIT_ASSERT_EQ(test, ret, 0);
 
-	priv->heap = dma_heap_kunit_find(HEAP_NAME);
+	priv->heap = dma_heap_find(HEAP_NAME);
 	KUNIT_ASSERT_NOT_NULL(test, priv->heap);
 
 	return 0;
@@ -100,6 +97,7 @@ static void tee_heap_exit(struct kunit *test)
 
 	if (!priv)
 		return;
+	dma_heap_put(priv->heap);
 	/* returns when nobody uses the device any more */
 	if (!IS_ERR(priv->teedev))
 		tee_device_unregister(priv->teedev);
@@ -111,7 +109,7 @@ static struct dma_buf *tee_heap_alloc(struct kunit *test, u64 len)
 {
 	struct tee_heap_test *priv = test->priv;
 
-	return dma_heap_kunit_alloc(priv->heap, len, O_RDWR | O_CLOEXEC, 0);
+	return dma_heap_buffer_alloc(priv->heap, len, O_RDWR | O_CLOEXEC, 0);
 }
 
 static void tee_heap_put(struct dma_buf *dmabuf)
@@ -132,26 +130,40 @@ static void tee_heap_exp_name(struct kunit *test)
 }
 
 /*
- * Once the device is being taken away, buffers that are there stay, and new
- * ones cannot be had; or it would never be gone.
+ * The heap goes with its device.  Buffers that are there stay, and hold the
+ * device; new ones cannot be had, or it would never be gone.
  */
-static void tee_heap_shutting_down(struct kunit *test)
+static void tee_heap_device_gone(struct kunit *test)
 {
 	struct tee_heap_test *priv = test->priv;
 	struct dma_buf *dmabuf = tee_heap_alloc(test, SZ_1M);
+	struct tee_protmem_pool *pool;
 	struct dma_buf *late;
+	int ret;
 
 	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, dmabuf);
 
 	/* what tee_device_unregister() does first */
 	tee_device_put_all_dma_heaps(priv->teedev);
+	KUNIT_EXPECT_NULL(test, dma_heap_find(HEAP_NAME));
 	late = tee_heap_alloc(test, SZ_1M);
 	KUNIT_EXPECT_PTR_EQ(test, late, ERR_PTR(-ENODEV));
 	if (!IS_ERR(late))
 		tee_heap_put(late);
+	KUNIT_EXPECT_STREQ(test, dmabuf->exp_name, HEAP_NAME);
+
+	/* the name is free for the next device, whatever is left of the last */
+	pool = tee_protmem_static_pool_alloc(page_to_phys(priv->page), SZ_1M);
+	KUNIT_EXPECT_NOT_ERR_OR_NULL(test, pool);
+	if (!IS_ERR(pool)) {
+		ret = tee_device_register_dma_heap(priv->teedev, HEAP_ID, pool);
+		KUNIT_EXPECT_EQ(test, ret, 0);
+		if (ret)
+			pool->ops->destroy_pool(pool);
+	}
 	tee_heap_put(dmabuf);
 
-	/* the last buffer gone, so is the device */
+	/* the heap that is there now is another one */
 	KUNIT_EXPECT_PTR_EQ(test, tee_heap_alloc(test, SZ_1M), ERR_PTR(-ENODEV));
 }
 
@@ -188,7 +200,7 @@ static void tee_heap_busy(struct kunit *test)
 
 static struct kunit_case tee_heap_cases[] = {
 	KUNIT_CASE(tee_heap_exp_name),
-	KUNIT_CASE(tee_heap_shutting_down),
+	KUNIT_CASE(tee_heap_device_gone),
 	KUNIT_CASE(tee_heap_too_large),
 	KUNIT_CASE(tee_heap_busy),
 	{}

@@ -74,15 +74,13 @@ static void cma_heap_zeroed(struct kunit *test)
 /* More than the region holds is -ENOMEM. */
 static void cma_heap_too_large(struct kunit *test)
 {
-	struct dma_heap *heap = dma_heap_kunit_find(CMA_HEAP);
+	struct dma_heap *heap = heap_kunit_find(test, CMA_HEAP);
 	u64 ram = (u64)totalram_pages() << PAGE_SHIFT;
 
-	if (!heap)
-		kunit_skip(test, "this machine has no heap '" CMA_HEAP "'");
 	if (ram >= SIZE_MAX)
 		kunit_skip(test, "no size_t is too large for this machine's memory");
 
-	KUNIT_EXPECT_PTR_EQ(test, dma_heap_kunit_alloc(heap, ram, O_RDWR, 0), ERR_PTR(-ENOMEM));
+	KUNIT_EXPECT_PTR_EQ(test, dma_heap_buffer_alloc(heap, ram, O_RDWR, 0), ERR_PTR(-ENOMEM));
 }
 
 /* A device sees the buffer as one run. */
@@ -124,4 +122,5 @@ kunit_test_suite(cma_heap_suite);
 MODULE_DESCRIPTION("KUnit suite of the CMA heaps");
 MODULE_LICENSE("GPL");
 MODULE_IMPORT_NS("DMA_BUF");
+MODULE_IMPORT_NS("DMA_BUF_HEAP");
 MODULE_IMPORT_NS("EXPORTED_FOR_KUNIT_TESTING");

@@ -1,30 +1,164 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * KUnit suite of the heap core: what it refuses before a heap is asked, and
- * which heaps it refuses.  Heaps cannot be removed, so only registrations that
- * must fail are tried.
+ * KUnit suite of the heap core: which heaps it takes, what it refuses before a
+ * heap is asked, and what becomes of files, buffers and callers when a heap is
+ * removed.
  */
 
+#include <kunit/resource.h>
 #include <kunit/test.h>
 
+#include <linux/atomic.h>
+#include <linux/completion.h>
+#include <linux/cred.h>
+#include <linux/dcache.h>
 #include <linux/dma-buf.h>
 #include <linux/dma-heap.h>
 #include <linux/fcntl.h>
+#include <linux/file.h>
+#include <linux/fs.h>
+#include <linux/jiffies.h>
+#include <linux/kthread.h>
 #include <linux/limits.h>
 #include <linux/mm.h>
 #include <linux/module.h>
+#include <linux/mount.h>
 #include <linux/sizes.h>
+#include <linux/slab.h>
+#include <linux/string.h>
+#include <uapi/linux/dma-heap.h>
 
-#include "heap_kunit_helpers.h"
+/* A heap whose buffers are of nothing. */
+struct fake_heap {
+	struct dma_heap *heap;
+	/* what allocating was called with last */
+	u64 len;
+	/* what it returns, when it is not 0 */
+	int error;
+	/* an allocation completes entered, and waits for resume */
+	bool block;
+	struct completion entered;
+	struct completion resume;
+	/* calls of the release operation */
+	atomic_t released;
+};
 
-static struct dma_heap *system_heap(struct kunit *test)
+struct fake_buffer {
+	struct dma_heap *heap;
+	size_t size;
+};
+
+static struct sg_table *fake_map(struct dma_buf_attachment *attachment,
+				 enum dma_data_direction dir)
 {
-	struct dma_heap *heap = dma_heap_kunit_find("system");
+	return ERR_PTR(-EOPNOTSUPP);
+}
 
-	if (!heap)
-		kunit_skip(test, "the system heap is not built in");
+static void fake_unmap(struct dma_buf_attachment *attachment, struct sg_table *sgt,
+		       enum dma_data_direction dir)
+{
+}
 
-	return heap;
+static void fake_buffer_release(struct dma_buf *dmabuf)
+{
+	struct fake_buffer *buffer = dmabuf->priv;
+
+	dma_heap_unexport(buffer->heap, buffer->size);
+	kfree(buffer);
+}
+
+static const struct dma_buf_ops fake_buf_ops = {
+	.map_dma_buf = fake_map,
+	.unmap_dma_buf = fake_unmap,
+	.release = fake_buffer_release,
+};
+
+static struct dma_buf *fake_allocate(struct dma_heap *heap, unsigned long len,
+				     u32 fd_flags, u64 heap_flags)
+{
+	struct fake_heap *fake = dma_heap_get_drvdata(heap);
+	DEFINE_DMA_BUF_EXPORT_INFO(exp_info);
+	struct fake_buffer *buffer;
+	struct dma_buf *dmabuf;
+
+	fake->len = len;
+	if (fake->block) {
+		complete(&fake->entered);
+		wait_for_completion(&fake->resume);
+	}
+	if (fake->error)
+		return ERR_PTR(fake->error);
+
+	buffer = kzalloc_obj(*buffer);
+	if (!buffer)
+		return ERR_PTR(-ENOMEM);
+	buffer->heap = heap;
+	buffer->size = len;
+
+	exp_info.ops = &fake_buf_ops;
+	exp_info.size = len;
+	exp_info.flags = fd_flags;
+	exp_info.priv = buffer;
+	dmabuf = dma_heap_export(heap, &exp_info);
+	if (IS_ERR(dmabuf))
+		kfree(buffer);
+
+	return dmabuf;
+}
+
+static void fake_release(struct dma_heap *heap)
+{
+	struct fake_heap *fake = dma_heap_get_drvdata(heap);
+
+	atomic_inc(&fake->released);
+}
+
+static const struct dma_heap_ops fake_ops = {
+	.allocate = fake_allocate,
+	.release = fake_release,
+};
+
+static void fake_heap_remove(void *heap)
+{
+	dma_heap_remove(heap);
+}
+
+/* Removed when the test ends, or before by fake_heap_remove_now(). */
+static struct fake_heap *fake_heap_props(struct kunit *test, const char *name, u32 properties)
+{
+	struct dma_heap_export_info info = {
+		.name = name,
+		.ops = &fake_ops,
+		.properties = properties,
+	};
+	struct fake_heap *fake;
+
+	fake = kunit_kzalloc(test, sizeof(*fake), GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(test, fake);
+	init_completion(&fake->entered);
+	init_completion(&fake->resume);
+	info.priv = fake;
+	fake->heap = dma_heap_add(&info);
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, fake->heap);
+	KUNIT_ASSERT_EQ(test, kunit_add_action_or_reset(test, fake_heap_remove, fake->heap), 0);
+
+	return fake;
+}
+
+static struct fake_heap *fake_heap(struct kunit *test, const char *name)
+{
+	return fake_heap_props(test, name, 0);
+}
+
+static void fake_heap_remove_now(struct kunit *test, struct fake_heap *fake)
+{
+	kunit_release_action(test, fake_heap_remove, fake->heap);
+}
+
+static void fake_put(struct dma_buf *dmabuf)
+{
+	dma_buf_put(dmabuf);
+	flush_delayed_fput();
 }
 
 struct length_case {
@@ -39,37 +173,42 @@ static const struct length_case length_cases[] = {
 	{ "1", 1, 0, PAGE_SIZE },
 	{ "page", PAGE_SIZE, 0, PAGE_SIZE },
 	{ "page + 1", PAGE_SIZE + 1, 0, 2 * PAGE_SIZE },
-	{ "last that fits", PAGE_ALIGN_DOWN(SIZE_MAX), -ENOMEM },
+	{ "last that fits", PAGE_ALIGN_DOWN(SIZE_MAX), 0, PAGE_ALIGN_DOWN(SIZE_MAX) },
 	{ "first that does not", (u64)PAGE_ALIGN_DOWN(SIZE_MAX) + 1, -EINVAL },
 	{ "SIZE_MAX", SIZE_MAX, -EINVAL },
 #if BITS_PER_LONG == 32
 	{ "4 GiB", SZ_4G, -EINVAL },
 	{ "4 GiB + page", SZ_4G + PAGE_SIZE, -EINVAL },
 #endif
-	{ "2^63", 1ULL << 63, BITS_PER_LONG == 32 ? -EINVAL : -ENOMEM },
+#if BITS_PER_LONG == 64
+	{ "2^63", 1ULL << 63, 0, 1ULL << 63 },
+#endif
 	{ "2^64 - 1", U64_MAX, -EINVAL },
 };
 
 KUNIT_ARRAY_PARAM_DESC(length, length_cases, desc);
 
-/* Every length gives a buffer of at least that length, or an error. */
+/* A heap is asked for every length there can be in whole pages, or not at all. */
 static void dma_heap_core_length(struct kunit *test)
 {
 	const struct length_case *param = test->param_value;
+	struct fake_heap *fake = fake_heap(test, "kunit-length");
 	struct dma_buf *dmabuf;
 
-	if (param->error == -ENOMEM && PHYS_PFN(param->len) <= totalram_pages())
-		kunit_skip(test, "this machine has that much memory");
+	/* nobody wants to know what a dma-buf makes of such a size */
+	if (param->size > SZ_1G)
+		fake->error = -ENOMEM;
 
-	dmabuf = dma_heap_kunit_alloc(system_heap(test), param->len, O_RDWR | O_CLOEXEC, 0);
-	if (param->error) {
-		KUNIT_EXPECT_PTR_EQ(test, dmabuf, ERR_PTR(param->error));
+	dmabuf = dma_heap_buffer_alloc(fake->heap, param->len, O_RDWR | O_CLOEXEC, 0);
+	KUNIT_EXPECT_EQ(test, fake->len, param->size);
+	if (param->error || fake->error) {
+		KUNIT_EXPECT_PTR_EQ(test, dmabuf, ERR_PTR(param->error ?: fake->error));
 	} else {
 		KUNIT_ASSERT_NOT_ERR_OR_NULL(test, dmabuf);
 		KUNIT_EXPECT_EQ(test, dmabuf->size, param->size);
 	}
 	if (!IS_ERR_OR_NULL(dmabuf))
-		dma_buf_put(dmabuf);
+		fake_put(dmabuf);
 }
 
 struct flags_case {
@@ -98,15 +237,16 @@ KUNIT_ARRAY_PARAM_DESC(flags, flags_cases, desc);
 static void dma_heap_core_flags(struct kunit *test)
 {
 	const struct flags_case *param = test->param_value;
+	struct fake_heap *fake = fake_heap(test, "kunit-flags");
 	struct dma_buf *dmabuf;
 
-	dmabuf = dma_heap_kunit_alloc(system_heap(test), PAGE_SIZE, param->fd_flags,
-				      param->heap_flags);
+	dmabuf = dma_heap_buffer_alloc(fake->heap, PAGE_SIZE, param->fd_flags,
+				       param->heap_flags);
 	KUNIT_EXPECT_EQ(test, PTR_ERR_OR_ZERO(dmabuf), param->error);
 	if (!IS_ERR(dmabuf)) {
 		KUNIT_EXPECT_EQ(test, dmabuf->file->f_flags & O_ACCMODE,
 				param->fd_flags & O_ACCMODE);
-		dma_buf_put(dmabuf);
+		fake_put(dmabuf);
 	}
 }
 
@@ -126,37 +266,394 @@ static const struct dma_heap_ops no_ops = {
  */
 static void dma_heap_core_duplicate(struct kunit *test)
 {
-	const struct dma_heap_export_info info = { .name = "system", .ops = &no_ops };
-	struct dma_heap *heap = system_heap(test);
+	const struct dma_heap_export_info info = { .name = "kunit-duplicate", .ops = &no_ops };
+	struct fake_heap *fake = fake_heap(test, "kunit-duplicate");
+	struct dma_heap *heap;
 	int i;
 
 	for (i = 0; i < 200; i++)
 		KUNIT_ASSERT_PTR_EQ(test, dma_heap_add(&info), ERR_PTR(-EEXIST));
-	KUNIT_EXPECT_PTR_EQ(test, dma_heap_kunit_find("system"), heap);
+	heap = dma_heap_find("kunit-duplicate");
+	KUNIT_EXPECT_PTR_EQ(test, heap, fake->heap);
+	dma_heap_put(heap);
 }
 
-/* A heap needs a name and a way to allocate. */
+struct name_case {
+	const char *desc;
+	const char *name;
+};
+
+static const char long_name[] = { [0 ... NAME_MAX] = 'x', '\0' };
+
+static const struct name_case name_cases[] = {
+	{ "none", NULL },
+	{ "empty", "" },
+	{ "this folder", "." },
+	{ "folder above", ".." },
+	{ "folder", "kunit/heap" },
+	{ "absolute", "/kunit" },
+	{ "space", "kunit heap" },
+	{ "line feed", "kunit\n" },
+	{ "control character", "kunit\x7f" },
+	{ "Latin-1", "kunit\xe9" },
+	{ "256 characters", long_name },
+};
+
+KUNIT_ARRAY_PARAM_DESC(name, name_cases, desc);
+
+/* What is no name for a node is no name for a heap. */
+static void dma_heap_core_name(struct kunit *test)
+{
+	const struct name_case *param = test->param_value;
+	const struct dma_heap_export_info info = { .name = param->name, .ops = &no_ops };
+
+	KUNIT_EXPECT_PTR_EQ(test, dma_heap_add(&info), ERR_PTR(-EINVAL));
+}
+
+/* A heap needs a way to allocate, and to be what it says. */
 static void dma_heap_core_incomplete(struct kunit *test)
 {
 	static const struct dma_heap_ops empty_ops;
 	const struct dma_heap_export_info infos[] = {
-		{ .name = NULL, .ops = &no_ops },
-		{ .name = "", .ops = &no_ops },
 		{ .name = "kunit-incomplete", .ops = NULL },
 		{ .name = "kunit-incomplete", .ops = &empty_ops },
+		{ .name = "kunit-incomplete", .ops = &no_ops, .properties = BIT(31) },
 	};
 	unsigned int i;
 
 	for (i = 0; i < ARRAY_SIZE(infos); i++)
 		KUNIT_EXPECT_PTR_EQ(test, dma_heap_add(&infos[i]), ERR_PTR(-EINVAL));
-	KUNIT_EXPECT_NULL(test, dma_heap_kunit_find("kunit-incomplete"));
+	KUNIT_EXPECT_NULL(test, dma_heap_find("kunit-incomplete"));
+}
+
+/* A heap is found by its name, which is a copy, until it is removed. */
+static void dma_heap_core_find(struct kunit *test)
+{
+	char name[] = "kunit-find";
+	struct fake_heap *fake = fake_heap(test, name);
+	struct dma_heap *heap;
+
+	memset(name, 'x', sizeof(name) - 1);
+	KUNIT_EXPECT_NULL(test, dma_heap_find(name));
+	heap = dma_heap_find("kunit-find");
+	KUNIT_EXPECT_PTR_EQ(test, heap, fake->heap);
+	KUNIT_EXPECT_STREQ(test, dma_heap_get_name(heap), "kunit-find");
+	KUNIT_EXPECT_PTR_EQ(test, dma_heap_get_drvdata(heap), fake);
+
+	fake_heap_remove_now(test, fake);
+	KUNIT_EXPECT_NULL(test, dma_heap_find("kunit-find"));
+	/* who found the heap does not hold back its owner */
+	KUNIT_EXPECT_EQ(test, atomic_read(&fake->released), 1);
+	KUNIT_EXPECT_PTR_EQ(test, dma_heap_buffer_alloc(heap, PAGE_SIZE, O_RDWR, 0),
+			    ERR_PTR(-ENODEV));
+	KUNIT_EXPECT_STREQ(test, dma_heap_get_name(heap), "kunit-find");
+	dma_heap_put(heap);
+	dma_heap_put(NULL);
+}
+
+/* A name is free again as soon as its heap is removed, any number of times. */
+static void dma_heap_core_again(struct kunit *test)
+{
+	const struct dma_heap_export_info info = { .name = "kunit-again", .ops = &no_ops };
+	struct fake_heap *fake;
+	int i;
+
+	if (IS_ENABLED(CONFIG_DEBUG_KOBJECT_RELEASE))
+		kunit_skip(test, "minors come back late here");
+
+	for (i = 0; i < 200; i++) {
+		fake = fake_heap(test, "kunit-again");
+		KUNIT_EXPECT_PTR_EQ(test, dma_heap_add(&info), ERR_PTR(-EEXIST));
+		fake_heap_remove_now(test, fake);
+	}
+}
+
+/* The longest name is a name. */
+static void dma_heap_core_longest_name(struct kunit *test)
+{
+	char *name = kunit_kzalloc(test, NAME_MAX + 1, GFP_KERNEL);
+	struct fake_heap *fake;
+
+	KUNIT_ASSERT_NOT_NULL(test, name);
+	memset(name, 'x', NAME_MAX);
+	fake = fake_heap(test, name);
+	KUNIT_EXPECT_STREQ(test, dma_heap_get_name(fake->heap), name);
+}
+
+/* There can be 128 heaps; one more is -ENOSPC, and harms none of them. */
+static void dma_heap_core_too_many(struct kunit *test)
+{
+	struct dma_heap_export_info info = { .ops = &no_ops };
+	struct dma_heap *heaps[129];
+	unsigned int n, i;
+	char name[32];
+
+	if (IS_ENABLED(CONFIG_DEBUG_KOBJECT_RELEASE))
+		kunit_skip(test, "minors come back late here");
+
+	info.name = name;
+	for (n = 0; n < ARRAY_SIZE(heaps); n++) {
+		snprintf(name, sizeof(name), "kunit-%u", n);
+		heaps[n] = dma_heap_add(&info);
+		if (IS_ERR(heaps[n]))
+			break;
+	}
+	KUNIT_EXPECT_LT(test, n, ARRAY_SIZE(heaps));
+	if (n < ARRAY_SIZE(heaps))
+		KUNIT_EXPECT_PTR_EQ(test, heaps[n], ERR_PTR(-ENOSPC));
+	KUNIT_EXPECT_NULL(test, dma_heap_find(name));
+
+	for (i = 0; i < n; i++) {
+		snprintf(name, sizeof(name), "kunit-%u", i);
+		KUNIT_EXPECT_STREQ(test, dma_heap_get_name(heaps[i]), name);
+		dma_heap_remove(heaps[i]);
+	}
+	/* what was taken is there again */
+	fake_heap(test, "kunit-too-many");
+}
+
+static void dma_heap_core_properties(struct kunit *test)
+{
+	const u32 all = DMA_HEAP_CONTIGUOUS | DMA_HEAP_WRITE_COMBINED | DMA_HEAP_PROTECTED;
+	struct fake_heap *fake;
+	u32 properties;
+
+	for (properties = 0; properties <= all; properties++) {
+		fake = fake_heap_props(test, "kunit-properties", properties);
+		KUNIT_EXPECT_EQ(test, dma_heap_properties(fake->heap), properties);
+		fake_heap_remove_now(test, fake);
+	}
+}
+
+/* What the heap returns is what the caller gets, and is counted. */
+static void dma_heap_core_errors(struct kunit *test)
+{
+	static const int errors[] = { -ENOMEM, -EINTR, -EIO, -ENODEV, -EBUSY, -EAGAIN };
+	struct fake_heap *fake = fake_heap(test, "kunit-errors");
+	struct dma_heap_counters c;
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(errors); i++) {
+		fake->error = errors[i];
+		KUNIT_EXPECT_PTR_EQ(test, dma_heap_buffer_alloc(fake->heap, PAGE_SIZE, O_RDWR, 0),
+				    ERR_PTR(errors[i]));
+		dma_heap_kunit_counters(fake->heap, &c);
+		KUNIT_EXPECT_EQ(test, c.failures, i + 1);
+		KUNIT_EXPECT_EQ(test, c.buffers, 0);
+	}
+
+	/* what the heap was not asked for, it did not fail */
+	KUNIT_EXPECT_PTR_EQ(test, dma_heap_buffer_alloc(fake->heap, 0, O_RDWR, 0),
+			    ERR_PTR(-EINVAL));
+	dma_heap_kunit_counters(fake->heap, &c);
+	KUNIT_EXPECT_EQ(test, c.failures, i);
+}
+
+static void dma_heap_core_counters(struct kunit *test)
+{
+	struct fake_heap *fake = fake_heap(test, "kunit-counters");
+	struct dma_buf *a, *b;
+	struct dma_heap_counters c;
+
+	a = dma_heap_buffer_alloc(fake->heap, SZ_1M, O_RDWR, 0);
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, a);
+	b = dma_heap_buffer_alloc(fake->heap, SZ_4M - 1, O_RDWR, 0);
+	KUNIT_EXPECT_NOT_ERR_OR_NULL(test, b);
+	if (!IS_ERR(b)) {
+		dma_heap_kunit_counters(fake->heap, &c);
+		KUNIT_EXPECT_EQ(test, c.buffers, 2);
+		KUNIT_EXPECT_EQ(test, c.bytes, SZ_1M + SZ_4M);
+		fake_put(b);
+	}
+	dma_heap_kunit_counters(fake->heap, &c);
+	KUNIT_EXPECT_EQ(test, c.buffers, 1);
+	KUNIT_EXPECT_EQ(test, c.bytes, SZ_1M);
+	KUNIT_EXPECT_EQ(test, c.peak, SZ_1M + SZ_4M);
+	fake_put(a);
+	dma_heap_kunit_counters(fake->heap, &c);
+	KUNIT_EXPECT_EQ(test, c.buffers, 0);
+	KUNIT_EXPECT_EQ(test, c.bytes, 0);
+	KUNIT_EXPECT_EQ(test, c.peak, SZ_1M + SZ_4M);
+	KUNIT_EXPECT_EQ(test, c.failures, 0);
+}
+
+/* A buffer stays when its heap goes, and has its owner wait for it. */
+static void dma_heap_core_buffer_stays(struct kunit *test)
+{
+	struct fake_heap *fake = fake_heap(test, "kunit-buffer");
+	struct dma_buf *dmabuf;
+
+	dmabuf = dma_heap_buffer_alloc(fake->heap, PAGE_SIZE, O_RDWR, 0);
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, dmabuf);
+
+	fake_heap_remove_now(test, fake);
+	KUNIT_EXPECT_EQ(test, atomic_read(&fake->released), 0);
+	/* a heap of the same name is another one */
+	fake_heap(test, "kunit-buffer");
+	KUNIT_EXPECT_STREQ(test, dmabuf->exp_name, "kunit-buffer");
+	KUNIT_EXPECT_EQ(test, dmabuf->size, PAGE_SIZE);
+	fake_put(dmabuf);
+	KUNIT_EXPECT_EQ(test, atomic_read(&fake->released), 1);
+}
+
+struct core_call {
+	struct fake_heap *fake;
+	struct dma_buf *dmabuf;
+	struct completion done;
+};
+
+static int alloc_thread(void *data)
+{
+	struct core_call *call = data;
+
+	call->dmabuf = dma_heap_buffer_alloc(call->fake->heap, PAGE_SIZE, O_RDWR, 0);
+	kthread_complete_and_exit(&call->done, 0);
+}
+
+static int remove_thread(void *data)
+{
+	struct core_call *call = data;
+
+	dma_heap_remove(call->fake->heap);
+	kthread_complete_and_exit(&call->done, 0);
+}
+
+/*
+ * A heap is removed while it allocates: removal waits, whoever comes later is
+ * turned away at once, and the buffer that was being made is a good one.
+ */
+static void dma_heap_core_remove_busy(struct kunit *test)
+{
+	struct fake_heap *fake = fake_heap(test, "kunit-busy");
+	struct core_call alloc = { .fake = fake }, removal = { .fake = fake };
+	struct dma_heap *heap = dma_heap_find("kunit-busy");
+	struct task_struct *task;
+	unsigned long early;
+	unsigned int i;
+
+	KUNIT_ASSERT_PTR_EQ(test, heap, fake->heap);
+	init_completion(&alloc.done);
+	init_completion(&removal.done);
+	fake->block = true;
+	task = kthread_run(alloc_thread, &alloc, "heap-kunit-alloc");
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, task);
+	wait_for_completion(&fake->entered);
+
+	/* no assertion until both threads are done */
+	kunit_remove_action(test, fake_heap_remove, heap);
+	task = kthread_run(remove_thread, &removal, "heap-kunit-remove");
+	KUNIT_EXPECT_NOT_ERR_OR_NULL(test, task);
+	if (IS_ERR(task))
+		complete(&removal.done);
+
+	/* the name goes first; from then on it is a matter of waiting */
+	for (i = 0; i < 1000; i++) {
+		struct dma_heap *found = dma_heap_find("kunit-busy");
+
+		if (!found)
+			break;
+		dma_heap_put(found);
+		schedule_timeout_uninterruptible(1);
+	}
+	KUNIT_EXPECT_LT(test, i, 1000);
+	early = wait_for_completion_timeout(&removal.done, HZ / 5);
+	KUNIT_EXPECT_EQ(test, early, 0);
+	KUNIT_EXPECT_EQ(test, atomic_read(&fake->released), 0);
+	KUNIT_EXPECT_PTR_EQ(test, dma_heap_buffer_alloc(heap, PAGE_SIZE, O_RDWR, 0),
+			    ERR_PTR(-ENODEV));
+
+	complete(&fake->resume);
+	wait_for_completion(&alloc.done);
+	if (!early)
+		wait_for_completion(&removal.done);
+
+	KUNIT_EXPECT_EQ(test, atomic_read(&fake->released), 0);
+	KUNIT_EXPECT_NOT_ERR_OR_NULL(test, alloc.dmabuf);
+	if (!IS_ERR_OR_NULL(alloc.dmabuf))
+		fake_put(alloc.dmabuf);
+	KUNIT_EXPECT_EQ(test, atomic_read(&fake->released), 1);
+	dma_heap_put(heap);
+}
+
+static void unmount(void *mnt)
+{
+	kern_unmount(mnt);
+}
+
+/* Open a device by its number, through a node that has no name. */
+static struct file *open_devt(struct kunit *test, struct vfsmount *mnt, dev_t devt)
+{
+	struct path path = { .mnt = mnt };
+	struct inode *inode;
+	struct file *file;
+
+	inode = new_inode(mnt->mnt_sb);
+	KUNIT_ASSERT_NOT_NULL(test, inode);
+	init_special_inode(inode, S_IFCHR | 0600, devt);
+	path.dentry = d_obtain_alias(inode);
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, path.dentry);
+	file = dentry_open(&path, O_RDONLY, current_cred());
+	dput(path.dentry);
+
+	return file;
+}
+
+/* An open file is worth nothing once its heap is gone, and does no harm. */
+static void dma_heap_core_remove_open(struct kunit *test)
+{
+	struct fake_heap *fake = fake_heap(test, "kunit-open");
+	dev_t devt = dma_heap_kunit_devt(fake->heap);
+	/* with a structure of no size: a thread has no memory to copy one from */
+	const unsigned int cmd = DMA_HEAP_IOCTL_ALLOC & ~IOCSIZE_MASK;
+	const struct file_operations *fops;
+	struct file *file, *again;
+	struct vfsmount *mnt;
+
+	mnt = kern_mount(get_fs_type("ramfs"));
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, mnt);
+	KUNIT_ASSERT_EQ(test, kunit_add_action_or_reset(test, unmount, mnt), 0);
+	file = open_devt(test, mnt, devt);
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, file);
+	fops = file->f_op;
+	KUNIT_EXPECT_EQ(test, fops->unlocked_ioctl(file, cmd, 0), -EINVAL);
+
+	fake_heap_remove_now(test, fake);
+	/* the file holds memory of the core and nothing of the owner's */
+	KUNIT_EXPECT_EQ(test, atomic_read(&fake->released), 1);
+	KUNIT_EXPECT_EQ(test, fops->unlocked_ioctl(file, cmd, 0), -ENODEV);
+	KUNIT_EXPECT_EQ(test, fops->unlocked_ioctl(file, ~0U, 0), -ENODEV);
+
+	/* by its inode, which still leads to the heap */
+	again = dentry_open(&file->f_path, O_RDONLY, current_cred());
+	KUNIT_EXPECT_PTR_EQ(test, again, ERR_PTR(-ENODEV));
+	if (!IS_ERR(again))
+		fput(again);
+	/* by its number, which leads nowhere; the VFS has an errno of its own */
+	again = open_devt(test, mnt, devt);
+	KUNIT_EXPECT_PTR_EQ(test, again, ERR_PTR(-ENXIO));
+	if (!IS_ERR(again))
+		fput(again);
+
+	fput(file);
+	flush_delayed_fput();
 }
 
 static struct kunit_case dma_heap_core_cases[] = {
 	KUNIT_CASE_PARAM(dma_heap_core_length, length_gen_params),
 	KUNIT_CASE_PARAM(dma_heap_core_flags, flags_gen_params),
 	KUNIT_CASE(dma_heap_core_duplicate),
+	KUNIT_CASE_PARAM(dma_heap_core_name, name_gen_params),
 	KUNIT_CASE(dma_heap_core_incomplete),
+	KUNIT_CASE(dma_heap_core_find),
+	KUNIT_CASE(dma_heap_core_again),
+	KUNIT_CASE(dma_heap_core_longest_name),
+	KUNIT_CASE(dma_heap_core_too_many),
+	KUNIT_CASE(dma_heap_core_properties),
+	KUNIT_CASE(dma_heap_core_errors),
+	KUNIT_CASE(dma_heap_core_counters),
+	KUNIT_CASE(dma_heap_core_buffer_stays),
+	KUNIT_CASE(dma_heap_core_remove_busy),
+	KUNIT_CASE(dma_heap_core_remove_open),
 	{}
 };
 

@@ -153,22 +153,31 @@ void heap_kunit_put_later(struct kunit *test, struct dma_buf *dmabuf)
 }
 EXPORT_SYMBOL_IF_KUNIT(heap_kunit_put_later);
 
-static struct dma_heap *heap_or_skip(struct kunit *test, const char *name)
+static void heap_kunit_put_heap(void *heap)
 {
-	struct dma_heap *heap = dma_heap_kunit_find(name);
+	dma_heap_put(heap);
+}
+
+/* The heap of that name; given back when the test, or its skipping, ends. */
+struct dma_heap *heap_kunit_find(struct kunit *test, const char *name)
+{
+	struct dma_heap *heap = dma_heap_find(name);
 
 	if (!heap)
 		kunit_skip(test, "this machine has no heap '%s'", name);
+	KUNIT_ASSERT_EQ(test, kunit_add_action_or_reset(test, heap_kunit_put_heap, heap), 0);
 
 	return heap;
 }
+EXPORT_SYMBOL_IF_KUNIT(heap_kunit_find);
 
 /* A buffer of the heap of that name; put when the test ends. */
 struct dma_buf *heap_kunit_alloc(struct kunit *test, const char *name, u64 len)
 {
 	struct dma_buf *dmabuf;
 
-	dmabuf = dma_heap_kunit_alloc(heap_or_skip(test, name), len, O_RDWR | O_CLOEXEC, 0);
+	dmabuf = dma_heap_buffer_alloc(heap_kunit_find(test, name), len,
+				       O_RDWR | O_CLOEXEC, 0);
 	heap_kunit_put_later(test, dmabuf);
 
 	return dmabuf;
@@ -436,7 +445,7 @@ EXPORT_SYMBOL_IF_KUNIT(heap_kunit_run_killed);
 
 static int alloc_errno(void *heap)
 {
-	struct dma_buf *dmabuf = dma_heap_kunit_alloc(heap, SZ_4M, O_RDWR | O_CLOEXEC, 0);
+	struct dma_buf *dmabuf = dma_heap_buffer_alloc(heap, SZ_4M, O_RDWR | O_CLOEXEC, 0);
 
 	if (IS_ERR(dmabuf))
 		return PTR_ERR(dmabuf);
@@ -449,7 +458,7 @@ static int alloc_errno(void *heap)
 /* A task that is being killed gets -EINTR, and nothing is lost to it. */
 void heap_kunit_test_killed(struct kunit *test, const char *name)
 {
-	struct dma_heap *heap = heap_or_skip(test, name);
+	struct dma_heap *heap = heap_kunit_find(test, name);
 
 	KUNIT_EXPECT_EQ(test, heap_kunit_run_killed(test, alloc_errno, heap), -EINTR);
 	KUNIT_EXPECT_EQ(test, alloc_errno(heap), 0);
@@ -459,13 +468,14 @@ EXPORT_SYMBOL_IF_KUNIT(heap_kunit_test_killed);
 /* A buffer is zero, keeps what is written, and the next one is zero again. */
 void heap_kunit_test_zeroed(struct kunit *test, const char *name)
 {
+	struct dma_heap *heap = heap_kunit_find(test, name);
 	const size_t len = SZ_1M + PAGE_SIZE;
 	struct dma_buf *dmabuf;
 	struct iosys_map map;
 	unsigned int i;
 
 	for (i = 0; i < 4; i++) {
-		dmabuf = dma_heap_kunit_alloc(heap_or_skip(test, name), len, O_RDWR, 0);
+		dmabuf = dma_heap_buffer_alloc(heap, len, O_RDWR, 0);
 		KUNIT_ASSERT_NOT_ERR_OR_NULL(test, dmabuf);
 		KUNIT_EXPECT_EQ(test, dmabuf->size, len);
 
@@ -486,4 +496,5 @@ EXPORT_SYMBOL_IF_KUNIT(heap_kunit_test_zeroed);
 MODULE_DESCRIPTION("Helpers of the DMA-BUF heaps' KUnit suites");
 MODULE_LICENSE("GPL");
 MODULE_IMPORT_NS("DMA_BUF");
+MODULE_IMPORT_NS("DMA_BUF_HEAP");
 MODULE_IMPORT_NS("EXPORTED_FOR_KUNIT_TESTING");

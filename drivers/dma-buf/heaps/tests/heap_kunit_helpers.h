@@ -12,6 +12,7 @@
 struct device;
 struct dma_buf;
 struct dma_buf_attachment;
+struct dma_heap;
 struct kunit;
 
 /**
@@ -57,6 +58,7 @@ static inline bool heap_kunit_importer_records(void)
 
 struct heap_kunit_importer *heap_kunit_importer(struct kunit *test, const char *name);
 void heap_kunit_put_later(struct kunit *test, struct dma_buf *dmabuf);
+struct dma_heap *heap_kunit_find(struct kunit *test, const char *name);
 struct dma_buf *heap_kunit_alloc(struct kunit *test, const char *name, u64 len);
 struct dma_buf_attachment *heap_kunit_attach(struct kunit *test,
 					     struct dma_buf *dmabuf,

@@ -26,11 +26,7 @@
 
 static struct dma_heap *system_heap(struct kunit *test)
 {
-	struct dma_heap *heap = dma_heap_kunit_find(SYSTEM_HEAP);
-
-	KUNIT_ASSERT_NOT_NULL(test, heap);
-
-	return heap;
+	return heap_kunit_find(test, SYSTEM_HEAP);
 }
 
 static void system_heap_map_error(struct kunit *test)
@@ -73,7 +69,7 @@ static void system_heap_too_large(struct kunit *test)
 	if (ram >= SIZE_MAX)
 		kunit_skip(test, "no size_t is too large for this machine's memory");
 
-	KUNIT_EXPECT_PTR_EQ(test, dma_heap_kunit_alloc(heap, ram + PAGE_SIZE, O_RDWR, 0),
+	KUNIT_EXPECT_PTR_EQ(test, dma_heap_buffer_alloc(heap, ram + PAGE_SIZE, O_RDWR, 0),
 			    ERR_PTR(-ENOMEM));
 }
 
@@ -256,4 +252,5 @@ kunit_test_suite(system_heap_suite);
 MODULE_DESCRIPTION("KUnit suite of the system heap");
 MODULE_LICENSE("GPL");
 MODULE_IMPORT_NS("DMA_BUF");
+MODULE_IMPORT_NS("DMA_BUF_HEAP");
 MODULE_IMPORT_NS("EXPORTED_FOR_KUNIT_TESTING");

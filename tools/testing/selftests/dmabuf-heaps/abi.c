@@ -9,6 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/mman.h>
+#include <sys/wait.h>
 
 #include "heap.h"
 #include "kselftest_harness.h"
@@ -241,6 +242,60 @@ TEST_F(abi, bad_pointers)
 	EXPECT_EQ(EFAULT, errno);
 	EXPECT_EQ(self->fds, count_fds());
 	munmap(data, self->page);
+}
+
+#ifdef __x86_64__
+/* A system call by the entry and the number that i386 has. */
+static long compat_syscall(long nr, long a, long b, long c)
+{
+	long ret;
+
+	asm volatile("int $0x80" : "=a" (ret) : "a" (nr), "b" (a), "c" (b), "d" (c)
+		     : "memory", "r8", "r9", "r10", "r11");
+
+	return (int)ret;
+}
+
+/* Without CONFIG_IA32_EMULATION that is a fault. */
+static bool have_compat(void)
+{
+	int status = -1;
+	pid_t pid = fork();
+
+	if (!pid)
+		_exit(compat_syscall(20, 0, 0, 0) == getpid() ? 0 : 1);
+	waitpid(pid, &status, 0);
+
+	return status == 0;
+}
+#endif
+
+/* A 32-bit program on a 64-bit kernel means the same by the same bytes. */
+TEST_F(abi, compat)
+{
+#ifdef __x86_64__
+	struct dma_heap_allocation_data *data;
+
+	if (!have_compat())
+		SKIP(return, "this kernel runs no 32-bit programs");
+
+	data = mmap(NULL, self->page, PROT_READ | PROT_WRITE,
+		    MAP_PRIVATE | MAP_ANONYMOUS | MAP_32BIT, -1, 0);
+	ASSERT_NE(MAP_FAILED, data);
+	data->len = 2 * self->page;
+	data->fd_flags = O_RDWR | O_CLOEXEC;
+	EXPECT_EQ(0, compat_syscall(54, self->heap, DMA_HEAP_IOCTL_ALLOC, (long)data));
+	EXPECT_EQ(2 * self->page, lseek(data->fd, 0, SEEK_END));
+	close(data->fd);
+
+	data->fd = 0;
+	data->len = 0;
+	EXPECT_EQ(-EINVAL, compat_syscall(54, self->heap, DMA_HEAP_IOCTL_ALLOC, (long)data));
+	EXPECT_EQ(0, data->fd);
+	munmap(data, self->page);
+#else
+	SKIP(return, "no other way into the kernel is known here");
+#endif
 }
 
 TEST_HARNESS_MAIN

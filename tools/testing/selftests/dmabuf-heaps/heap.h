@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/utsname.h>
 #include <unistd.h>
 
 #include <linux/dma-buf.h>
@@ -70,6 +71,39 @@ static inline unsigned long long mem_bytes(const char *key)
 	fclose(f);
 
 	return kib * 1024;
+}
+
+/* A number of /sys/kernel/debug/dma_heap/<heap>. */
+static inline bool heap_counter(const char *heap, const char *key, unsigned long long *value)
+{
+	size_t n = strlen(key);
+	bool found = false;
+	char line[512];
+	FILE *f;
+
+	snprintf(line, sizeof(line), "/sys/kernel/debug/dma_heap/%s", heap);
+	f = fopen(line, "r");
+	if (!f)
+		return false;
+	while (!found && fgets(line, sizeof(line), f)) {
+		if (!strncmp(line, key, n) && line[n] == ':') {
+			*value = strtoull(line + n + 1, NULL, 10);
+			found = true;
+		}
+	}
+	fclose(f);
+
+	return found;
+}
+
+/* Where the module of a heap is, when it is one. */
+static inline void module_path(char *path, size_t size, const char *module)
+{
+	struct utsname uts = {};
+
+	uname(&uts);
+	snprintf(path, size, "/lib/modules/%s/%s/%s.ko", uts.release,
+		 "kernel/drivers/dma-buf/heaps", module);
 }
 
 /* How many files this process has open. */

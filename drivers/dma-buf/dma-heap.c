@@ -1,0 +1,675 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * DMA-BUF heaps: memory by name, for userspace to allocate and devices to share
+ *
+ * Copyright (C) 2011 Google, Inc.
+ * Copyright (C) 2019 Linaro Ltd.
+ */
+
+#include <kunit/visibility.h>
+#include <linux/cdev.h>
+#include <linux/cleanup.h>
+#include <linux/ctype.h>
+#include <linux/debugfs.h>
+#include <linux/device.h>
+#include <linux/dma-buf.h>
+#include <linux/dma-heap.h>
+#include <linux/err.h>
+#include <linux/export.h>
+#include <linux/file.h>
+#include <linux/fs.h>
+#include <linux/idr.h>
+#include <linux/kref.h>
+#include <linux/ktime.h>
+#include <linux/limits.h>
+#include <linux/list.h>
+#include <linux/lockdep.h>
+#include <linux/minmax.h>
+#include <linux/module.h>
+#include <linux/mutex.h>
+#include <linux/rwsem.h>
+#include <linux/seq_file.h>
+#include <linux/slab.h>
+#include <linux/spinlock.h>
+#include <linux/string.h>
+#include <linux/uaccess.h>
+#include <uapi/linux/dma-heap.h>
+
+#define CREATE_TRACE_POINTS
+#include <trace/events/dma_heap.h>
+
+#define DEVNAME "dma_heap"
+
+/**
+ * DOC: heap lifetime
+ *
+ * A heap is there from dma_heap_add() to dma_heap_remove(), which its owner
+ * calls. What userspace and drivers do with it in the meantime may last
+ * longer, and is safe:
+ *
+ * - A call of the heap's allocate operation is waited for by
+ *   dma_heap_remove(). Copies from and to userspace are not, and calls that
+ *   come later fail with -ENODEV.
+ * - A file opened from the heap's node stays open and fails with -ENODEV. It
+ *   keeps the memory of struct dma_heap, which belongs to the core, and
+ *   nothing of the owner's: the owner's module can be unloaded.
+ * - A buffer exported with dma_heap_export() holds the heap, and pins the
+ *   owner's module, until the owner has released it and says so with
+ *   dma_heap_unexport(). What the owner itself depends on, as the TEE heaps do
+ *   on the driver of a TEE, is the owner's to hold.
+ *
+ * When the heap has been removed and nothing of the last kind is left, the
+ * owner's release operation is called. Only after that may what the heap's
+ * private data points to go away.
+ */
+
+/* How many heaps there can be at a time: minors of one character device. */
+#define DMA_HEAP_MINORS 128
+
+#define DMA_HEAP_VALID_PROPERTIES \
+	(DMA_HEAP_CONTIGUOUS | DMA_HEAP_WRITE_COMBINED | DMA_HEAP_PROTECTED)
+
+/**
+ * struct dma_heap - a heap, from dma_heap_add() on
+ * @dev:	the device; its name is the heap's, its references keep the heap
+ *		in memory
+ * @cdev:	what userspace opens; an open file holds @dev through it
+ * @users:	dma_heap_remove() and buffers, which need the owner; the last
+ *		one has the owner release the heap, and puts @dev
+ * @busy:	held for reading while the owner allocates, for writing by
+ *		dma_heap_remove() to wait for that; nothing else is done
+ *		under it, copying from and to userspace least of all
+ * @list:	entry in the list of heaps, until the heap is removed
+ * @owner:	module that @ops belongs to
+ * @ops:	what the heap's owner does
+ * @priv:	what the heap's owner wants to find again
+ * @properties:	what buffers are; bits of &enum dma_heap_property
+ * @counters:	buffers and failures, for debugfs
+ * @counters_lock: protects @counters, and makes them agree with each other
+ * @debugfs:	the file that shows them
+ * @removed:	the heap is gone, or never was there as a whole; written under
+ *		dma_heaps_lock
+ *
+ * Lock order: dma_heaps_lock and @busy are not taken within each other.
+ * Whatever lock the owner takes to allocate nests in @busy, and must not be
+ * held to remove the heap.
+ */
+struct dma_heap {
+	struct device dev;
+	struct cdev cdev;
+	struct kref users;
+	struct rw_semaphore busy;
+	struct list_head list;
+	struct module *owner;
+	const struct dma_heap_ops *ops;
+	void *priv;
+	u32 properties;
+	struct dma_heap_counters counters;
+	/* protects counters */
+	spinlock_t counters_lock;
+	struct dentry *debugfs;
+	bool removed;
+};
+
+/*
+ * Protects the list and the names in it, and makes adding a heap one step for
+ * all who look: a name is looked for and its device made without letting go,
+ * and a node that can be seen already is opened when the rest is there, too.
+ */
+static DEFINE_MUTEX(dma_heaps_lock);
+static LIST_HEAD(dma_heaps);
+static DEFINE_IDA(dma_heap_minors);
+static dev_t dma_heap_devt;
+static struct dentry *dma_heap_debugfs;
+
+bool __read_mostly dma_heap_mem_accounting;
+module_param_named(mem_accounting, dma_heap_mem_accounting, bool, 0444);
+MODULE_PARM_DESC(mem_accounting,
+		 "Charge the memory of buffers to the cgroup of who allocates them (default: no)");
+EXPORT_SYMBOL_NS_GPL(dma_heap_mem_accounting, "DMA_BUF_HEAP");
+
+static void dma_heap_count_buffer(struct dma_heap *heap, size_t size)
+{
+	struct dma_heap_counters *c = &heap->counters;
+
+	guard(spinlock)(&heap->counters_lock);
+	c->buffers++;
+	c->bytes += size;
+	c->peak = max(c->peak, c->bytes);
+}
+
+static void dma_heap_uncount_buffer(struct dma_heap *heap, size_t size)
+{
+	struct dma_heap_counters *c = &heap->counters;
+
+	guard(spinlock)(&heap->counters_lock);
+	c->buffers--;
+	c->bytes -= size;
+}
+
+static void dma_heap_count_failure(struct dma_heap *heap)
+{
+	guard(spinlock)(&heap->counters_lock);
+	heap->counters.failures++;
+}
+
+static int dma_heap_counters_show(struct seq_file *s, void *unused)
+{
+	struct dma_heap *heap = s->private;
+	struct dma_heap_counters c;
+
+	scoped_guard(spinlock, &heap->counters_lock)
+		c = heap->counters;
+
+	seq_printf(s, "buffers: %llu\n", c.buffers);
+	seq_printf(s, "bytes: %llu\n", c.bytes);
+	seq_printf(s, "peak: %llu\n", c.peak);
+	seq_printf(s, "failures: %llu\n", c.failures);
+	seq_printf(s, "properties:%s%s%s\n",
+		   heap->properties & DMA_HEAP_CONTIGUOUS ? " contiguous" : "",
+		   heap->properties & DMA_HEAP_WRITE_COMBINED ? " write-combined" : "",
+		   heap->properties & DMA_HEAP_PROTECTED ? " protected" : "");
+
+	return 0;
+}
+DEFINE_SHOW_ATTRIBUTE(dma_heap_counters);
+
+static struct dma_heap *dma_heap_lookup(const char *name)
+{
+	struct dma_heap *heap;
+
+	lockdep_assert_held(&dma_heaps_lock);
+	list_for_each_entry(heap, &dma_heaps, list) {
+		if (!strcmp(dev_name(&heap->dev), name))
+			return heap;
+	}
+
+	return NULL;
+}
+
+static int dma_heap_open(struct inode *inode, struct file *file)
+{
+	struct dma_heap *heap = container_of(inode->i_cdev, struct dma_heap, cdev);
+
+	scoped_guard(mutex, &dma_heaps_lock) {
+		if (heap->removed)
+			return -ENODEV;
+	}
+	file->private_data = heap;
+
+	return nonseekable_open(inode, file);
+}
+
+/* May the owner be called?  Not once it removes the heap. */
+static bool dma_heap_enter(struct dma_heap *heap)
+{
+	/* none but dma_heap_remove() is in the way */
+	if (!down_read_trylock(&heap->busy))
+		return false;
+	if (!READ_ONCE(heap->removed))
+		return true;
+	up_read(&heap->busy);
+
+	return false;
+}
+
+static void dma_heap_leave(struct dma_heap *heap)
+{
+	up_read(&heap->busy);
+}
+
+/**
+ * dma_heap_find() - look for a heap by its name
+ * @name: name of the heap
+ *
+ * Pins the module that provides the heap. That does not keep a heap whose
+ * device goes away: dma_heap_buffer_alloc() fails with -ENODEV from then on.
+ * Give the heap back with dma_heap_put().
+ *
+ * A heap that is not there may still come, with its module or its device.
+ * Whether that is worth waiting for is up to the caller.
+ *
+ * Context: Process context. May sleep.
+ * Return: The heap, or NULL when there is none of that name.
+ */
+struct dma_heap *dma_heap_find(const char *name)
+{
+	struct dma_heap *heap;
+
+	guard(mutex)(&dma_heaps_lock);
+	heap = dma_heap_lookup(name);
+	if (!heap || !try_module_get(heap->owner))
+		return NULL;
+	get_device(&heap->dev);
+
+	return heap;
+}
+EXPORT_SYMBOL_NS_GPL(dma_heap_find, "DMA_BUF_HEAP");
+
+/**
+ * dma_heap_put() - give back a heap that was found
+ * @heap: what dma_heap_find() returned; may be NULL
+ *
+ * Buffers allocated from the heap stay.
+ *
+ * Context: Process context. May sleep.
+ */
+void dma_heap_put(struct dma_heap *heap)
+{
+	if (!heap)
+		return;
+
+	module_put(heap->owner);
+	put_device(&heap->dev);
+}
+EXPORT_SYMBOL_NS_GPL(dma_heap_put, "DMA_BUF_HEAP");
+
+/**
+ * dma_heap_properties() - ask what buffers of a heap are
+ * @heap: heap, from dma_heap_find()
+ *
+ * For drivers that cannot do with less: a name says little, and two machines
+ * may have different heaps of one name.
+ *
+ * Context: Any context.
+ * Return: Bits of &enum dma_heap_property.
+ */
+u32 dma_heap_properties(struct dma_heap *heap)
+{
+	return heap->properties;
+}
+EXPORT_SYMBOL_NS_GPL(dma_heap_properties, "DMA_BUF_HEAP");
+
+/**
+ * dma_heap_buffer_alloc() - allocate a buffer from a heap
+ * @heap: heap, from dma_heap_find()
+ * @len: length in bytes; rounded up to whole pages
+ * @fd_flags: access mode of the dma-buf's file, O_RDONLY, O_WRONLY or O_RDWR,
+ *	and O_CLOEXEC for an fd that may be made of it
+ * @heap_flags: must be 0; there are none
+ *
+ * What DMA_HEAP_IOCTL_ALLOC does, short of the fd. The buffer is zero, unless
+ * the heap is one of protected memory. Its reference is the caller's, who
+ * drops it with dma_buf_put(). Memory is charged to the calling task's cgroup
+ * where heaps charge it.
+ *
+ * Context: Process context. May sleep for as long as reclaim, compaction and
+ * clearing take, and is cut short by a fatal signal. Must not be called with a
+ * dma_resv locked, nor with any other lock that is taken to free memory.
+ * Return: The dma-buf, or an error pointer: -EINVAL for a length that is zero
+ * or does not fit a size_t and for flags that mean nothing, -ENODEV when the
+ * heap has been removed, -ENOMEM when there is no memory for the buffer,
+ * -EINTR when the task is being killed, or what else the heap returned.
+ */
+struct dma_buf *dma_heap_buffer_alloc(struct dma_heap *heap, u64 len,
+				      u32 fd_flags, u64 heap_flags)
+{
+	struct dma_buf *dmabuf;
+	ktime_t start = 0;
+	size_t size;
+
+	if (fd_flags & ~DMA_HEAP_VALID_FD_FLAGS)
+		return ERR_PTR(-EINVAL);
+
+	/* O_RDONLY, O_WRONLY and O_RDWR are values, not bits to combine. */
+	if ((fd_flags & O_ACCMODE) == O_ACCMODE)
+		return ERR_PTR(-EINVAL);
+
+	if (heap_flags & ~DMA_HEAP_VALID_HEAP_FLAGS)
+		return ERR_PTR(-EINVAL);
+
+	/* Whole pages of it must fit a size_t, which may have 32 bits. */
+	if (!len || len > PAGE_ALIGN_DOWN(SIZE_MAX))
+		return ERR_PTR(-EINVAL);
+
+	size = PAGE_ALIGN((size_t)len);
+
+	if (!dma_heap_enter(heap))
+		return ERR_PTR(-ENODEV);
+	if (trace_dma_heap_alloc_enabled())
+		start = ktime_get();
+	dmabuf = heap->ops->allocate(heap, size, fd_flags, heap_flags);
+	/* not a call that began before somebody looked */
+	if (start)
+		trace_dma_heap_alloc(heap, size, fd_flags, heap_flags, PTR_ERR_OR_ZERO(dmabuf),
+				     ktime_sub(ktime_get(), start));
+	dma_heap_leave(heap);
+	if (IS_ERR(dmabuf))
+		dma_heap_count_failure(heap);
+
+	return dmabuf;
+}
+EXPORT_SYMBOL_NS_GPL(dma_heap_buffer_alloc, "DMA_BUF_HEAP");
+
+/*
+ * A caller may have been built with an older, shorter structure, the rest of
+ * which counts as zero, or with a newer one, of which nothing is known here.
+ * The one member that is written is the fd, and there must be room for it.
+ */
+static long dma_heap_ioctl_alloc(struct dma_heap *heap, size_t size,
+				 struct dma_heap_allocation_data __user *udata)
+{
+	struct dma_heap_allocation_data data = {};
+	struct dma_buf *dmabuf;
+	int fd, ret;
+
+	if (size < offsetofend(typeof(data), fd))
+		return -EINVAL;
+	if (copy_from_user(&data, udata, min(size, sizeof(data))))
+		return -EFAULT;
+	if (data.fd)
+		return -EINVAL;
+
+	dmabuf = dma_heap_buffer_alloc(heap, data.len, data.fd_flags, data.heap_flags);
+	if (IS_ERR(dmabuf))
+		return PTR_ERR(dmabuf);
+
+	fd = get_unused_fd_flags(data.fd_flags);
+	if (fd < 0) {
+		ret = fd;
+		goto err_put_buffer;
+	}
+	if (put_user(fd, &udata->fd)) {
+		ret = -EFAULT;
+		goto err_put_fd;
+	}
+	dma_buf_fd_install(dmabuf, fd);
+
+	return 0;
+
+err_put_fd:
+	put_unused_fd(fd);
+err_put_buffer:
+	dma_buf_put(dmabuf);
+
+	return ret;
+}
+
+static long dma_heap_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
+{
+	struct dma_heap *heap = file->private_data;
+	void __user *argp = (void __user *)arg;
+
+	if (READ_ONCE(heap->removed))
+		return -ENODEV;
+
+	switch (cmd & ~IOCSIZE_MASK) {
+	case DMA_HEAP_IOCTL_ALLOC & ~IOCSIZE_MASK:
+		return dma_heap_ioctl_alloc(heap, _IOC_SIZE(cmd), argp);
+	default:
+		return -ENOTTY;
+	}
+}
+
+static const struct file_operations dma_heap_fops = {
+	.owner = THIS_MODULE,
+	.open = dma_heap_open,
+	.unlocked_ioctl = dma_heap_ioctl,
+	.compat_ioctl = compat_ptr_ioctl,
+};
+
+/**
+ * dma_heap_get_drvdata - get per-heap driver data
+ * @heap: DMA-Heap to retrieve private data for
+ *
+ * Returns:
+ * The per-heap data for the heap.
+ */
+void *dma_heap_get_drvdata(struct dma_heap *heap)
+{
+	return heap->priv;
+}
+EXPORT_SYMBOL_NS_GPL(dma_heap_get_drvdata, "DMA_BUF_HEAP");
+
+/**
+ * dma_heap_get_name - get heap name
+ * @heap: DMA-Heap to retrieve the name of
+ *
+ * Returns:
+ * The char* for the heap name.
+ */
+const char *dma_heap_get_name(struct dma_heap *heap)
+{
+	return dev_name(&heap->dev);
+}
+EXPORT_SYMBOL_NS_GPL(dma_heap_get_name, "DMA_BUF_HEAP");
+
+static char *dma_heap_devnode(const struct device *dev, umode_t *mode)
+{
+	return kasprintf(GFP_KERNEL, DEVNAME "/%s", dev_name(dev));
+}
+
+static const struct class dma_heap_class = {
+	.name = DEVNAME,
+	.devnode = dma_heap_devnode,
+};
+
+static void dma_heap_dev_release(struct device *dev)
+{
+	struct dma_heap *heap = container_of(dev, struct dma_heap, dev);
+
+	ida_free(&dma_heap_minors, MINOR(dev->devt));
+	kfree(heap);
+}
+
+/*
+ * A name is a file in /dev/dma_heap and in sysfs, and a word in uevents and in
+ * tables: visible ASCII characters that make up one component of a path.
+ */
+static bool dma_heap_name_valid(const char *name)
+{
+	const char *c;
+
+	if (!name || !*name || !strcmp(name, ".") || !strcmp(name, ".."))
+		return false;
+
+	for (c = name; *c; c++) {
+		if (!isascii(*c) || !isgraph(*c) || *c == '/')
+			return false;
+	}
+
+	return c - name <= NAME_MAX;
+}
+
+static void dma_heap_release(struct kref *users)
+{
+	struct dma_heap *heap = container_of(users, struct dma_heap, users);
+
+	if (heap->ops->release)
+		heap->ops->release(heap);
+	put_device(&heap->dev);
+}
+
+/**
+ * __dma_heap_add() - add a heap of a module
+ * @exp_info: what to add; need not stay, nor need the name it points to
+ * @owner: module of the operations, NULL when they are built in
+ *
+ * Use dma_heap_add(), which finds the module.
+ *
+ * Creates the device through which userspace allocates from the heap. It can
+ * be opened before this function has returned, so whatever the operations
+ * need must be there before.
+ *
+ * Context: Process context. May sleep.
+ * Return: The heap, or an error pointer: -EINVAL when the name is none, the
+ * operation is missing or a property unknown, -EEXIST when there is a heap of
+ * that name, -ENOSPC when there are 128 heaps, -ENOMEM, or what adding the
+ * device returned.
+ */
+struct dma_heap *__dma_heap_add(const struct dma_heap_export_info *exp_info,
+				struct module *owner)
+{
+	struct dma_heap *heap;
+	int minor, ret;
+
+	if (!dma_heap_name_valid(exp_info->name))
+		return ERR_PTR(-EINVAL);
+	if (!exp_info->ops || !exp_info->ops->allocate)
+		return ERR_PTR(-EINVAL);
+	if (exp_info->properties & ~DMA_HEAP_VALID_PROPERTIES)
+		return ERR_PTR(-EINVAL);
+
+	guard(mutex)(&dma_heaps_lock);
+	if (dma_heap_lookup(exp_info->name))
+		return ERR_PTR(-EEXIST);
+
+	heap = kzalloc_obj(*heap);
+	if (!heap)
+		return ERR_PTR(-ENOMEM);
+
+	minor = ida_alloc_max(&dma_heap_minors, DMA_HEAP_MINORS - 1, GFP_KERNEL);
+	if (minor < 0) {
+		kfree(heap);
+		return ERR_PTR(minor);
+	}
+
+	kref_init(&heap->users);
+	init_rwsem(&heap->busy);
+	spin_lock_init(&heap->counters_lock);
+	heap->owner = owner;
+	heap->ops = exp_info->ops;
+	heap->priv = exp_info->priv;
+	heap->properties = exp_info->properties;
+	device_initialize(&heap->dev);
+	heap->dev.class = &dma_heap_class;
+	heap->dev.devt = MKDEV(MAJOR(dma_heap_devt), minor);
+	heap->dev.release = dma_heap_dev_release;
+	cdev_init(&heap->cdev, &dma_heap_fops);
+	heap->cdev.owner = THIS_MODULE;
+
+	ret = dev_set_name(&heap->dev, "%s", exp_info->name);
+	if (!ret)
+		ret = cdev_device_add(&heap->cdev, &heap->dev);
+	if (ret) {
+		/* for a file that somebody is just opening */
+		heap->removed = true;
+		put_device(&heap->dev);
+		return ERR_PTR(ret);
+	}
+	list_add(&heap->list, &dma_heaps);
+	heap->debugfs = debugfs_create_file(dev_name(&heap->dev), 0444, dma_heap_debugfs,
+					    heap, &dma_heap_counters_fops);
+
+	return heap;
+}
+EXPORT_SYMBOL_NS_GPL(__dma_heap_add, "DMA_BUF_HEAP");
+
+/**
+ * dma_heap_remove() - take a heap away
+ * @heap: the heap, as dma_heap_add() returned it
+ *
+ * Takes the heap's name and its node away, makes every further use of files
+ * that are open fail with -ENODEV, and waits for calls of the heap's allocate
+ * operation to return. Buffers are not waited for: the release operation is
+ * called when there are none left, which may be before this function returns.
+ * The heap must not be touched from then on. See the section on heap
+ * lifetime.
+ *
+ * Context: Process context. May sleep, as long as the owner takes to allocate
+ * a buffer. The caller must hold no lock that the allocate operation takes.
+ */
+void dma_heap_remove(struct dma_heap *heap)
+{
+	/* waits for who reads the file; must be gone before the name is free */
+	debugfs_remove(heap->debugfs);
+
+	scoped_guard(mutex, &dma_heaps_lock) {
+		list_del(&heap->list);
+		cdev_device_del(&heap->cdev, &heap->dev);
+		WRITE_ONCE(heap->removed, true);
+	}
+
+	/* who enters from here on sees that the heap is removed */
+	down_write(&heap->busy);
+	up_write(&heap->busy);
+
+	kref_put(&heap->users, dma_heap_release);
+}
+EXPORT_SYMBOL_NS_GPL(dma_heap_remove, "DMA_BUF_HEAP");
+
+/**
+ * dma_heap_export() - export a buffer of a heap
+ * @heap: heap that was asked for the buffer
+ * @exp_info: as for dma_buf_export(); the exporter's name and its module are
+ *	filled in here
+ *
+ * For the allocate operation of heaps, in place of dma_buf_export(). The
+ * buffer holds the heap. Its release operation calls dma_heap_unexport() when
+ * it has given back what the buffer was made of.
+ *
+ * Context: Process context. May sleep.
+ * Return: The dma-buf, or an error pointer: -ENODEV when the owner's module is
+ * being unloaded, or what else dma_buf_export() returned.
+ */
+struct dma_buf *dma_heap_export(struct dma_heap *heap,
+				struct dma_buf_export_info *exp_info)
+{
+	struct dma_buf *dmabuf;
+
+	exp_info->exp_name = dev_name(&heap->dev);
+	exp_info->owner = heap->owner;
+
+	kref_get(&heap->users);
+	dmabuf = dma_buf_export(exp_info);
+	if (IS_ERR(dmabuf)) {
+		kref_put(&heap->users, dma_heap_release);
+		/* the one reason for this errno is a module on its way out */
+		return dmabuf == ERR_PTR(-ENOENT) ? ERR_PTR(-ENODEV) : dmabuf;
+	}
+	dma_heap_count_buffer(heap, exp_info->size);
+
+	return dmabuf;
+}
+EXPORT_SYMBOL_NS_GPL(dma_heap_export, "DMA_BUF_HEAP");
+
+/**
+ * dma_heap_unexport() - say that a buffer of a heap is no more
+ * @heap: the heap that was given to dma_heap_export()
+ * @size: the size of the dma-buf, in bytes
+ *
+ * Lets go of the heap, and may call its release operation. This is the last
+ * thing that the release operation of a dma-buf does with its heap.
+ *
+ * Context: Process context. May sleep.
+ */
+void dma_heap_unexport(struct dma_heap *heap, size_t size)
+{
+	dma_heap_uncount_buffer(heap, size);
+	kref_put(&heap->users, dma_heap_release);
+}
+EXPORT_SYMBOL_NS_GPL(dma_heap_unexport, "DMA_BUF_HEAP");
+
+#if IS_ENABLED(CONFIG_KUNIT)
+dev_t dma_heap_kunit_devt(struct dma_heap *heap)
+{
+	return heap->dev.devt;
+}
+EXPORT_SYMBOL_IF_KUNIT(dma_heap_kunit_devt);
+
+void dma_heap_kunit_counters(struct dma_heap *heap, struct dma_heap_counters *counters)
+{
+	guard(spinlock)(&heap->counters_lock);
+	*counters = heap->counters;
+}
+EXPORT_SYMBOL_IF_KUNIT(dma_heap_kunit_counters);
+#endif
+
+static int __init dma_heap_init(void)
+{
+	int ret;
+
+	ret = alloc_chrdev_region(&dma_heap_devt, 0, DMA_HEAP_MINORS, DEVNAME);
+	if (ret)
+		return ret;
+
+	ret = class_register(&dma_heap_class);
+	if (ret) {
+		unregister_chrdev_region(dma_heap_devt, DMA_HEAP_MINORS);
+		return ret;
+	}
+	dma_heap_debugfs = debugfs_create_dir(DEVNAME, NULL);
+
+	return 0;
+}
+subsys_initcall(dma_heap_init);

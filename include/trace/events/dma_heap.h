@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+#undef TRACE_SYSTEM
+#define TRACE_SYSTEM dma_heap
+
+#if !defined(_TRACE_DMA_HEAP_H) || defined(TRACE_HEADER_MULTI_READ)
+#define _TRACE_DMA_HEAP_H
+
+#include <linux/dma-heap.h>
+#include <linux/ktime.h>
+#include <linux/tracepoint.h>
+
+/*
+ * One call of a heap's allocate operation: len is what the heap was asked for,
+ * whole pages, ret is 0 or a negative errno, duration is in nanoseconds.
+ */
+TRACE_EVENT(dma_heap_alloc,
+	    TP_PROTO(struct dma_heap *heap, u64 len, u32 fd_flags, u64 heap_flags,
+		     int ret, ktime_t duration),
+	    TP_ARGS(heap, len, fd_flags, heap_flags, ret, duration),
+	    TP_STRUCT__entry(__string(name, dma_heap_get_name(heap))
+			     __field(u64, len)
+			     __field(u64, heap_flags)
+			     __field(s64, duration)
+			     __field(u32, fd_flags)
+			     __field(int, ret)
+	    ),
+	    TP_fast_assign(__assign_str(name);
+			   __entry->len = len;
+			   __entry->heap_flags = heap_flags;
+			   __entry->duration = ktime_to_ns(duration);
+			   __entry->fd_flags = fd_flags;
+			   __entry->ret = ret;
+	    ),
+	    TP_printk("name=%s len=%llu fd_flags=%#x heap_flags=%#llx ret=%d duration=%lld",
+		      __get_str(name), __entry->len, __entry->fd_flags, __entry->heap_flags,
+		      __entry->ret, __entry->duration)
+);
+
+#endif /* _TRACE_DMA_HEAP_H */
+
+#include <trace/define_trace.h>

@@ -1,0 +1,310 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Every allocation on the way to a buffer fails once, one after the other:
+ * what was asked for fails with a sensible errno, or works all the same, and
+ * nothing is left behind.
+ *
+ * Needs CONFIG_FAULT_INJECTION with CONFIG_FAILSLAB, CONFIG_FAIL_PAGE_ALLOC
+ * and CONFIG_FAULT_INJECTION_DEBUG_FS; CONFIG_FAULT_INJECTION_USERCOPY adds
+ * copies from and to userspace.  The settings of these are left as the test
+ * wants them.  Nobody else may use the heaps meanwhile.
+ */
+
+#define _GNU_SOURCE
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+
+#include "heap.h"
+#include "kselftest_harness.h"
+
+#define DEBUGFS "/sys/kernel/debug/"
+
+/* No sweep is that long: the first that does not fire ends it. */
+#define MAX_NTH 20000
+
+static bool write_file(const char *path, const char *text)
+{
+	int fd = open(path, O_WRONLY | O_CLOEXEC);
+	bool ok;
+
+	if (fd < 0)
+		return false;
+	ok = write(fd, text, strlen(text)) == (ssize_t)strlen(text);
+	close(fd);
+
+	return ok;
+}
+
+/* All allocations of the task may fail, and say nothing about it. */
+static bool faults_set_up(void)
+{
+	return write_file(DEBUGFS "failslab/ignore-gfp-wait", "N") &&
+	       write_file(DEBUGFS "failslab/verbose", "0") &&
+	       write_file(DEBUGFS "fail_page_alloc/ignore-gfp-wait", "N") &&
+	       write_file(DEBUGFS "fail_page_alloc/ignore-gfp-highmem", "N") &&
+	       write_file(DEBUGFS "fail_page_alloc/min-order", "0") &&
+	       write_file(DEBUGFS "fail_page_alloc/verbose", "0") &&
+	       (access(DEBUGFS "fail_usercopy", F_OK) ||
+		write_file(DEBUGFS "fail_usercopy/verbose", "0"));
+}
+
+/* Faults that were hit, and calls that failed for it. */
+struct sweep {
+	int fd;
+	unsigned int fired;
+	unsigned int failed;
+};
+
+FIXTURE(fail_nth)
+{
+	struct sweep sweep;
+	int heap;
+	int fds;
+	unsigned long long buffers;
+};
+
+FIXTURE_VARIANT(fail_nth)
+{
+	const char *heap;
+	const char *module;
+};
+
+FIXTURE_VARIANT_ADD(fail_nth, system)
+{
+	.heap = "system",
+	.module = "system_heap",
+};
+
+FIXTURE_VARIANT_ADD(fail_nth, default_cma_region)
+{
+	.heap = "default_cma_region",
+	.module = "cma_heap",
+};
+
+FIXTURE_SETUP(fail_nth)
+{
+	self->heap = -1;
+	self->sweep.fd = open("/proc/thread-self/fail-nth", O_RDWR | O_CLOEXEC);
+	if (self->sweep.fd < 0)
+		SKIP(return, "no fail-nth in this kernel");
+	if (!faults_set_up())
+		SKIP(return, "cannot set up the faults below " DEBUGFS);
+	self->heap = heap_open(variant->heap);
+	if (self->heap < 0)
+		SKIP(return, "cannot open heap %s: %s", variant->heap, strerror(errno));
+	self->fds = count_fds();
+	ASSERT_LT(0, self->fds);
+	ASSERT_TRUE(heap_counter(variant->heap, "buffers", &self->buffers));
+	if (self->buffers) {
+		close(self->heap);
+		self->heap = -1;
+		SKIP(return, "somebody uses heap %s", variant->heap);
+	}
+}
+
+FIXTURE_TEARDOWN(fail_nth)
+{
+	unsigned long long buffers;
+
+	if (self->heap < 0)
+		return;
+	EXPECT_EQ(self->fds, count_fds());
+	EXPECT_TRUE(heap_counter(variant->heap, "buffers", &buffers));
+	EXPECT_EQ(self->buffers, buffers);
+	close(self->heap);
+	close(self->sweep.fd);
+}
+
+static bool arm(int fd, unsigned int nth)
+{
+	char text[16];
+	int n = snprintf(text, sizeof(text), "%u", nth);
+
+	return pwrite(fd, text, n, 0) == n;
+}
+
+/* Has the fault been hit?  Nothing fails from here on. */
+static bool disarm(int fd)
+{
+	char text[16] = "";
+
+	if (pread(fd, text, sizeof(text) - 1, 0) <= 0)
+		return false;
+	if (text[0] == '0')
+		return true;
+	arm(fd, 0);
+
+	return false;
+}
+
+/*
+ * A round of a sweep is over: nothing fails any more.  What was tried failed
+ * only if a fault was hit, and then with an errno that says so.  Was this the
+ * last round, the one without a fault?
+ */
+static bool last_round(struct __test_metadata *_metadata, struct sweep *sweep,
+		       unsigned int nth, bool ok, int error)
+{
+	bool fired = disarm(sweep->fd);
+
+	sweep->fired += fired;
+	if (!ok) {
+		sweep->failed++;
+		EXPECT_TRUE(fired) {
+			TH_LOG("failed without a fault: %s", strerror(error));
+		}
+		EXPECT_TRUE(error == ENOMEM || error == EFAULT) {
+			TH_LOG("fault %u: %s", nth, strerror(error));
+		}
+	}
+
+	return !fired;
+}
+
+/* The ioctl, for a buffer of pieces of every size. */
+TEST_F_TIMEOUT(fail_nth, alloc, 300)
+{
+	struct dma_heap_allocation_data data;
+	unsigned int nth;
+	int ret, error;
+
+	for (nth = 1; nth < MAX_NTH && arm(self->sweep.fd, nth); nth++) {
+		data = (struct dma_heap_allocation_data) {
+			.len = (1 << 20) + (1 << 16) + 4096,
+			.fd_flags = O_RDWR | O_CLOEXEC,
+		};
+		ret = ioctl(self->heap, DMA_HEAP_IOCTL_ALLOC, &data);
+		error = errno;
+		if (last_round(_metadata, &self->sweep, nth, !ret, error)) {
+			EXPECT_EQ(0, ret);
+			if (!ret)
+				close(data.fd);
+			break;
+		}
+		if (!ret)
+			close(data.fd);
+		ASSERT_EQ(self->fds, count_fds()) {
+			TH_LOG("fault %u", nth);
+		}
+	}
+	TH_LOG("%u faults, %u failures", self->sweep.fired, self->sweep.failed);
+	/* the buffer, its pages, the table, the dma-buf with its file and inode */
+	EXPECT_LT(6, self->sweep.fired);
+	EXPECT_LT(4, self->sweep.failed);
+}
+
+TEST_F_TIMEOUT(fail_nth, open, 300)
+{
+	unsigned int nth;
+	int fd, error;
+
+	for (nth = 1; nth < MAX_NTH && arm(self->sweep.fd, nth); nth++) {
+		fd = heap_open(variant->heap);
+		error = errno;
+		if (last_round(_metadata, &self->sweep, nth, fd >= 0, error)) {
+			EXPECT_LE(0, fd);
+			close(fd);
+			break;
+		}
+		if (fd >= 0)
+			close(fd);
+	}
+	TH_LOG("%u faults, %u failures", self->sweep.fired, self->sweep.failed);
+	EXPECT_LT(0, self->sweep.failed);
+}
+
+TEST_F_TIMEOUT(fail_nth, map, 300)
+{
+	const size_t len = 2 << 20;
+	unsigned int nth;
+	int buf, error;
+	char *map;
+
+	buf = heap_alloc(self->heap, len);
+	ASSERT_LE(0, buf);
+	for (nth = 1; nth < MAX_NTH && arm(self->sweep.fd, nth); nth++) {
+		map = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_SHARED, buf, 0);
+		error = errno;
+		if (last_round(_metadata, &self->sweep, nth, map != MAP_FAILED, error)) {
+			EXPECT_NE(MAP_FAILED, map);
+			munmap(map, len);
+			break;
+		}
+		if (map != MAP_FAILED)
+			munmap(map, len);
+	}
+	close(buf);
+	TH_LOG("%u faults, %u failures", self->sweep.fired, self->sweep.failed);
+	EXPECT_LT(0, self->sweep.failed);
+}
+
+/* A whole file, to be freed; NULL with errno set when it cannot be had. */
+static void *read_whole(const char *path, size_t *size)
+{
+	void *data = NULL;
+	struct stat st;
+	int fd;
+
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return NULL;
+	if (!fstat(fd, &st))
+		data = malloc(st.st_size);
+	if (data && read(fd, data, st.st_size) != st.st_size) {
+		free(data);
+		data = NULL;
+		errno = EIO;
+	}
+	close(fd);
+	*size = st.st_size;
+
+	return data;
+}
+
+/*
+ * The module's beginning: the heap is there, or the module is not.  From
+ * memory, because a failing finit_module() has a lot to say in the log.
+ */
+TEST_F_TIMEOUT(fail_nth, load, 900)
+{
+	char path[512], node[300];
+	unsigned int nth;
+	int ret, error;
+	size_t size;
+	void *ko;
+
+	module_path(path, sizeof(path), variant->module);
+	ko = read_whole(path, &size);
+	if (!ko)
+		SKIP(return, "%s: %s", path, strerror(errno));
+	snprintf(node, sizeof(node), HEAP_DIR "%s", variant->heap);
+	if (syscall(SYS_delete_module, variant->module, O_NONBLOCK)) {
+		free(ko);
+		SKIP(return, "cannot unload %s: %s", variant->module, strerror(errno));
+	}
+
+	for (nth = 1; nth < MAX_NTH && arm(self->sweep.fd, nth); nth++) {
+		ret = syscall(SYS_init_module, ko, size, "");
+		error = errno;
+		if (last_round(_metadata, &self->sweep, nth, !ret, error)) {
+			EXPECT_EQ(0, ret);
+			EXPECT_EQ(0, access(node, F_OK));
+			break;
+		}
+		if (ret) {
+			ASSERT_EQ(-1, access(node, F_OK)) {
+				TH_LOG("fault %u: %s is there", nth, node);
+			}
+			continue;
+		}
+		ASSERT_EQ(0, syscall(SYS_delete_module, variant->module, O_NONBLOCK)) {
+			TH_LOG("fault %u: %s", nth, strerror(errno));
+		}
+	}
+	free(ko);
+	TH_LOG("%u faults, %u failures", self->sweep.fired, self->sweep.failed);
+	EXPECT_LT(20, self->sweep.failed);
+}
+
+TEST_HARNESS_MAIN

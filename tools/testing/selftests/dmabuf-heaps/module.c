@@ -1,0 +1,300 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Heaps that are modules: loaded and unloaded with nodes open, with buffers in
+ * use, and while somebody allocates.  Needs the right to load modules, and
+ * modules that are not compressed.
+ */
+
+#define _GNU_SOURCE
+#include <linux/netlink.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+
+#include "heap.h"
+#include "kselftest_harness.h"
+
+#define ROUNDS 1000
+
+FIXTURE(module)
+{
+	char path[512];
+	bool ours;
+	long page;
+	int fds;
+};
+
+FIXTURE_VARIANT(module)
+{
+	const char *module;
+	const char *heap;
+};
+
+FIXTURE_VARIANT_ADD(module, system)
+{
+	.module = "system_heap",
+	.heap = "system",
+};
+
+FIXTURE_VARIANT_ADD(module, default_cma_region)
+{
+	.module = "cma_heap",
+	.heap = "default_cma_region",
+};
+
+static int load(const char *path)
+{
+	int fd, ret;
+
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return -1;
+	ret = syscall(SYS_finit_module, fd, "", 0);
+	close(fd);
+
+	return ret;
+}
+
+static int unload(const char *module)
+{
+	return syscall(SYS_delete_module, module, O_NONBLOCK);
+}
+
+/* Every test begins without the module, and with it where it was loaded. */
+FIXTURE_SETUP(module)
+{
+	int heap;
+
+	module_path(self->path, sizeof(self->path), variant->module);
+	if (access(self->path, R_OK))
+		SKIP(return, "%s: %s", self->path, strerror(errno));
+	if (unload(variant->module) && errno != ENOENT)
+		SKIP(return, "cannot unload %s: %s", variant->module, strerror(errno));
+	if (load(self->path))
+		SKIP(return, "cannot load %s: %s", variant->module, strerror(errno));
+	self->ours = true;
+	heap = heap_open(variant->heap);
+	if (heap < 0)
+		SKIP(return, "%s brings no heap %s here", variant->module, variant->heap);
+	close(heap);
+	ASSERT_EQ(0, unload(variant->module));
+
+	self->page = sysconf(_SC_PAGESIZE);
+	self->fds = count_fds();
+	ASSERT_LT(0, self->fds);
+}
+
+FIXTURE_TEARDOWN(module)
+{
+	if (!self->ours)
+		return;
+	if (self->fds)
+		EXPECT_EQ(self->fds, count_fds());
+	/* other tests want the heap */
+	if (load(self->path))
+		EXPECT_EQ(EEXIST, errno);
+}
+
+/* An open node is no reason to stay, and is worth nothing afterwards. */
+TEST_F(module, node_open)
+{
+	char again[64];
+	int heap;
+
+	ASSERT_EQ(0, load(self->path));
+	heap = heap_open(variant->heap);
+	ASSERT_LE(0, heap);
+	EXPECT_EQ(0, unload(variant->module)) {
+		TH_LOG("%s", strerror(errno));
+	}
+
+	EXPECT_EQ(-1, heap_alloc(heap, self->page));
+	EXPECT_EQ(ENODEV, errno);
+	EXPECT_EQ(-1, ioctl(heap, 0, NULL));
+	EXPECT_EQ(ENODEV, errno);
+	EXPECT_EQ(-1, heap_open(variant->heap));
+	EXPECT_EQ(ENOENT, errno);
+	/* through the inode of the node that was */
+	snprintf(again, sizeof(again), "/proc/self/fd/%d", heap);
+	EXPECT_EQ(-1, open(again, O_RDONLY | O_CLOEXEC));
+	EXPECT_EQ(ENODEV, errno);
+
+	/* the heap that comes next is another one */
+	ASSERT_EQ(0, load(self->path));
+	EXPECT_EQ(-1, heap_alloc(heap, self->page));
+	EXPECT_EQ(ENODEV, errno);
+	close(heap);
+	EXPECT_EQ(0, unload(variant->module));
+}
+
+/* A buffer is: it stays what it is, and so does the heap. */
+TEST_F(module, buffer_in_use)
+{
+	int heap, buf, more;
+	char *map;
+
+	ASSERT_EQ(0, load(self->path));
+	heap = heap_open(variant->heap);
+	ASSERT_LE(0, heap);
+	buf = heap_alloc(heap, self->page);
+	ASSERT_LE(0, buf);
+	map = mmap(NULL, self->page, PROT_READ | PROT_WRITE, MAP_SHARED, buf, 0);
+	ASSERT_NE(MAP_FAILED, map);
+	close(buf);
+
+	/* what is mapped is in use, fd or not */
+	EXPECT_EQ(-1, unload(variant->module));
+	EXPECT_EQ(EWOULDBLOCK, errno);
+	memset(map, 0x5a, self->page);
+	EXPECT_EQ(0x5a, map[self->page - 1]);
+	more = heap_alloc(heap, self->page);
+	EXPECT_LE(0, more);
+	close(more);
+	close(heap);
+
+	munmap(map, self->page);
+	EXPECT_EQ(0, unload(variant->module)) {
+		TH_LOG("%s", strerror(errno));
+	}
+}
+
+/* As above, and again, until whatever is lost each time is missed. */
+TEST_F_TIMEOUT(module, again_and_again, 900)
+{
+	int heap, buf, i;
+	char *map;
+
+	for (i = 0; i < ROUNDS; i++) {
+		ASSERT_EQ(0, load(self->path)) {
+			TH_LOG("round %d: %s", i, strerror(errno));
+		}
+		heap = heap_open(variant->heap);
+		ASSERT_LE(0, heap);
+		buf = heap_alloc(heap, self->page);
+		ASSERT_LE(0, buf);
+		map = mmap(NULL, self->page, PROT_READ | PROT_WRITE, MAP_SHARED, buf, 0);
+		ASSERT_NE(MAP_FAILED, map);
+		close(buf);
+		ASSERT_EQ(-1, unload(variant->module));
+		*map = 1;
+		munmap(map, self->page);
+		ASSERT_EQ(0, unload(variant->module));
+		ASSERT_EQ(-1, heap_alloc(heap, self->page));
+		ASSERT_EQ(ENODEV, errno);
+		close(heap);
+	}
+}
+
+struct hammer {
+	const char *heap;
+	long page;
+	atomic_bool stop;
+	unsigned long allocated;
+	unsigned long refused;
+	int error;
+};
+
+static void *hammer(void *data)
+{
+	struct hammer *h = data;
+	int heap, buf;
+
+	while (!atomic_load(&h->stop)) {
+		heap = heap_open(h->heap);
+		if (heap < 0) {
+			if (errno != ENOENT && errno != ENXIO && errno != ENODEV)
+				h->error = errno;
+			continue;
+		}
+		while (!atomic_load(&h->stop)) {
+			buf = heap_alloc(heap, h->page);
+			if (buf < 0) {
+				if (errno != ENODEV)
+					h->error = errno;
+				h->refused++;
+				break;
+			}
+			h->allocated++;
+			close(buf);
+		}
+		close(heap);
+	}
+
+	return NULL;
+}
+
+/* Another thread allocates all the while: it gets buffers, or -ENODEV. */
+TEST_F_TIMEOUT(module, while_allocating, 300)
+{
+	struct hammer h = { .heap = variant->heap, .page = self->page };
+	int i, tries, unloaded = 0;
+	pthread_t thread;
+
+	ASSERT_EQ(0, pthread_create(&thread, NULL, hammer, &h));
+	for (i = 0; i < 200; i++) {
+		ASSERT_EQ(0, load(self->path));
+		/* it is refused while there is a buffer, and there mostly is one */
+		for (tries = 0; tries < 20000; tries++) {
+			if (!unload(variant->module)) {
+				unloaded++;
+				break;
+			}
+			ASSERT_EQ(EWOULDBLOCK, errno);
+		}
+		if (tries == 20000)
+			break;
+	}
+	atomic_store(&h.stop, true);
+	pthread_join(thread, NULL);
+	if (unloaded < 200)
+		EXPECT_EQ(0, unload(variant->module));
+
+	EXPECT_EQ(0, h.error) {
+		TH_LOG("%s", strerror(h.error));
+	}
+	TH_LOG("%d times unloaded, %lu buffers, %lu times refused", unloaded, h.allocated,
+	       h.refused);
+	EXPECT_LT(0, unloaded);
+	EXPECT_LT(0, h.allocated);
+}
+
+/* Wait for an event of the heap's device. */
+static bool event(int sock, const char *action, const char *heap)
+{
+	char want[300], msg[8192];
+	ssize_t n;
+
+	snprintf(want, sizeof(want), "%s@/devices/virtual/dma_heap/%s", action, heap);
+	for (;;) {
+		n = recv(sock, msg, sizeof(msg) - 1, 0);
+		if (n < 0)
+			return false;
+		msg[n] = '\0';
+		if (!strcmp(msg, want))
+			return true;
+	}
+}
+
+/* Those who keep /dev in order hear of heaps that come and go. */
+TEST_F(module, events)
+{
+	struct sockaddr_nl addr = { .nl_family = AF_NETLINK, .nl_groups = 1 };
+	struct timeval timeout = { .tv_sec = 5 };
+	int sock;
+
+	sock = socket(AF_NETLINK, SOCK_DGRAM | SOCK_CLOEXEC, NETLINK_KOBJECT_UEVENT);
+	if (sock < 0)
+		SKIP(return, "no socket for events: %s", strerror(errno));
+	ASSERT_EQ(0, setsockopt(sock, SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof(timeout)));
+	ASSERT_EQ(0, bind(sock, (struct sockaddr *)&addr, sizeof(addr)));
+
+	ASSERT_EQ(0, load(self->path));
+	EXPECT_TRUE(event(sock, "add", variant->heap));
+	ASSERT_EQ(0, unload(variant->module));
+	EXPECT_TRUE(event(sock, "remove", variant->heap));
+	close(sock);
+}
+
+TEST_HARNESS_MAIN
