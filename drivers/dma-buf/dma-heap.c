@@ -308,14 +308,11 @@ struct dma_buf *dma_heap_buffer_alloc(struct dma_heap *heap, u64 len,
 	ktime_t start = 0;
 	size_t size;
 
-	if (fd_flags & ~DMA_HEAP_VALID_FD_FLAGS)
+	if ((fd_flags & ~DMA_HEAP_VALID_FD_FLAGS) || (heap_flags & ~DMA_HEAP_VALID_HEAP_FLAGS))
 		return ERR_PTR(-EINVAL);
 
 	/* O_RDONLY, O_WRONLY and O_RDWR are values, not bits to combine. */
 	if ((fd_flags & O_ACCMODE) == O_ACCMODE)
-		return ERR_PTR(-EINVAL);
-
-	if (heap_flags & ~DMA_HEAP_VALID_HEAP_FLAGS)
 		return ERR_PTR(-EINVAL);
 
 	/* Whole pages of it must fit a size_t, which may have 32 bits. */
@@ -409,11 +406,11 @@ static const struct file_operations dma_heap_fops = {
 };
 
 /**
- * dma_heap_get_drvdata - get per-heap driver data
- * @heap: DMA-Heap to retrieve private data for
+ * dma_heap_get_drvdata() - find what the owner of a heap put there
+ * @heap: the heap
  *
- * Returns:
- * The per-heap data for the heap.
+ * Context: Any context.
+ * Return: &dma_heap_export_info.priv, for the owner of the heap alone.
  */
 void *dma_heap_get_drvdata(struct dma_heap *heap)
 {
@@ -422,11 +419,11 @@ void *dma_heap_get_drvdata(struct dma_heap *heap)
 EXPORT_SYMBOL_NS_GPL(dma_heap_get_drvdata, "DMA_BUF_HEAP");
 
 /**
- * dma_heap_get_name - get heap name
- * @heap: DMA-Heap to retrieve the name of
+ * dma_heap_get_name() - ask for the name of a heap
+ * @heap: the heap
  *
- * Returns:
- * The char* for the heap name.
+ * Context: Any context.
+ * Return: The name, which stays for as long as the caller has the heap.
  */
 const char *dma_heap_get_name(struct dma_heap *heap)
 {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * DMABUF Heaps Allocation Infrastructure
+ * What the DMA-BUF heap core offers to owners of heaps and to drivers
  *
  * Copyright (C) 2011 Google, Inc.
  * Copyright (C) 2019 Linaro Ltd.

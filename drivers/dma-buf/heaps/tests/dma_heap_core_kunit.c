@@ -526,20 +526,22 @@ static void dma_heap_core_remove_busy(struct kunit *test)
 {
 	struct fake_heap *fake = fake_heap(test, "kunit-busy");
 	struct core_call alloc = { .fake = fake }, removal = { .fake = fake };
+	struct core_call late = { .fake = fake };
 	struct dma_heap *heap = dma_heap_find("kunit-busy");
 	struct task_struct *task;
-	unsigned long early;
+	unsigned long removed, refused;
 	unsigned int i;
 
 	KUNIT_ASSERT_PTR_EQ(test, heap, fake->heap);
 	init_completion(&alloc.done);
 	init_completion(&removal.done);
+	init_completion(&late.done);
 	fake->block = true;
 	task = kthread_run(alloc_thread, &alloc, "heap-kunit-alloc");
 	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, task);
 	wait_for_completion(&fake->entered);
 
-	/* no assertion until both threads are done */
+	/* no assertion until all threads are done */
 	kunit_remove_action(test, fake_heap_remove, heap);
 	task = kthread_run(remove_thread, &removal, "heap-kunit-remove");
 	KUNIT_EXPECT_NOT_ERR_OR_NULL(test, task);
@@ -556,16 +558,26 @@ static void dma_heap_core_remove_busy(struct kunit *test)
 		schedule_timeout_uninterruptible(1);
 	}
 	KUNIT_EXPECT_LT(test, i, 1000);
-	early = wait_for_completion_timeout(&removal.done, HZ / 5);
-	KUNIT_EXPECT_EQ(test, early, 0);
+	removed = wait_for_completion_timeout(&removal.done, HZ / 5);
+	KUNIT_EXPECT_EQ(test, removed, 0);
 	KUNIT_EXPECT_EQ(test, atomic_read(&fake->released), 0);
-	KUNIT_EXPECT_PTR_EQ(test, dma_heap_buffer_alloc(heap, PAGE_SIZE, O_RDWR, 0),
-			    ERR_PTR(-ENODEV));
 
-	complete(&fake->resume);
+	task = kthread_run(alloc_thread, &late, "heap-kunit-late");
+	KUNIT_EXPECT_NOT_ERR_OR_NULL(test, task);
+	if (IS_ERR(task))
+		complete(&late.done);
+	refused = wait_for_completion_timeout(&late.done, 5 * HZ);
+	KUNIT_EXPECT_NE(test, refused, 0);
+
+	complete_all(&fake->resume);
 	wait_for_completion(&alloc.done);
-	if (!early)
+	if (!removed)
 		wait_for_completion(&removal.done);
+	if (!refused)
+		wait_for_completion(&late.done);
+	KUNIT_EXPECT_PTR_EQ(test, late.dmabuf, ERR_PTR(-ENODEV));
+	if (!IS_ERR_OR_NULL(late.dmabuf))
+		fake_put(late.dmabuf);
 
 	KUNIT_EXPECT_EQ(test, atomic_read(&fake->released), 0);
 	KUNIT_EXPECT_NOT_ERR_OR_NULL(test, alloc.dmabuf);
