@@ -209,7 +209,7 @@ unexported() {
 
 # ---- variants -------------------------------------------------------------
 
-VARIANTS="x86_64 x86_64-debug arm64"
+VARIANTS="x86_64 x86_64-debug x86_64-nolegacy arm64 arm64-nolegacy"
 BUILD_PACKAGES=(bc binutils bison ccache cpio flex gcc libc6-dev libelf-dev
 	libssl-dev make perl procps python3 rsync xz-utils git)
 
@@ -220,7 +220,7 @@ variant() {
 	local machine=${1%%-*} extra=${1#"${1%%-*}"}
 
 	case $1 in
-	x86_64|x86_64-debug|arm64) [ "$(uname -m)" = x86_64 ] || die "kernels are built on x86_64 machines only" ;;
+	x86_64|x86_64-debug|x86_64-nolegacy|arm64|arm64-nolegacy) [ "$(uname -m)" = x86_64 ] || die "kernels are built on x86_64 machines only" ;;
 	*) die "there is no variant '$1'; there are: $VARIANTS" ;;
 	esac
 	V_FRAGMENTS=(common "$machine" ${extra:+"${extra#-}"})

@@ -80,6 +80,8 @@
  *		dma_heap_remove() to wait for that; nothing else is done
  *		under it, copying from and to userspace least of all
  * @list:	entry in the list of heaps, until the heap is removed
+ * @real:	the heap that this is another name of, or this one; a reference of
+ *		its device is held in the former case
  * @owner:	module that @ops belongs to
  * @ops:	what the heap's owner does
  * @priv:	what the heap's owner wants to find again
@@ -100,6 +102,7 @@ struct dma_heap {
 	struct kref users;
 	struct rw_semaphore busy;
 	struct list_head list;
+	struct dma_heap *real;
 	struct module *owner;
 	const struct dma_heap_ops *ops;
 	void *priv;
@@ -238,7 +241,10 @@ struct dma_heap *dma_heap_find(const char *name)
 
 	guard(mutex)(&dma_heaps_lock);
 	heap = dma_heap_lookup(name);
-	if (!heap || !try_module_get(heap->owner))
+	if (!heap)
+		return NULL;
+	heap = heap->real;
+	if (!try_module_get(heap->owner))
 		return NULL;
 	get_device(&heap->dev);
 
@@ -329,7 +335,8 @@ struct dma_buf *dma_heap_buffer_alloc(struct dma_heap *heap, u64 len,
 	/* not a call that began before somebody looked */
 	if (start)
 		trace_dma_heap_alloc(heap, size, fd_flags, heap_flags, PTR_ERR_OR_ZERO(dmabuf),
-				     ktime_sub(ktime_get(), start));
+				     ktime_sub(ktime_get(), start),
+				     IS_ERR(dmabuf) ? 0 : file_inode(dmabuf->file)->i_ino);
 	dma_heap_leave(heap);
 	if (IS_ERR(dmabuf))
 		dma_heap_count_failure(heap);
@@ -392,7 +399,7 @@ static long dma_heap_ioctl(struct file *file, unsigned int cmd, unsigned long ar
 
 	switch (cmd & ~IOCSIZE_MASK) {
 	case DMA_HEAP_IOCTL_ALLOC & ~IOCSIZE_MASK:
-		return dma_heap_ioctl_alloc(heap, _IOC_SIZE(cmd), argp);
+		return dma_heap_ioctl_alloc(heap->real, _IOC_SIZE(cmd), argp);
 	default:
 		return -ENOTTY;
 	}
@@ -446,6 +453,8 @@ static void dma_heap_dev_release(struct device *dev)
 	struct dma_heap *heap = container_of(dev, struct dma_heap, dev);
 
 	ida_free(&dma_heap_minors, MINOR(dev->devt));
+	if (heap->real != heap)
+		put_device(&heap->real->dev);
 	kfree(heap);
 }
 
@@ -472,9 +481,69 @@ static void dma_heap_release(struct kref *users)
 {
 	struct dma_heap *heap = container_of(users, struct dma_heap, users);
 
-	if (heap->ops->release)
+	if (heap->ops && heap->ops->release)
 		heap->ops->release(heap);
 	put_device(&heap->dev);
+}
+
+/* A heap that has a name and a minor, and is nowhere to be seen yet. */
+static struct dma_heap *dma_heap_create(const char *name, struct dma_heap *real)
+{
+	struct dma_heap *heap;
+	int minor, ret;
+
+	lockdep_assert_held(&dma_heaps_lock);
+	if (dma_heap_lookup(name))
+		return ERR_PTR(-EEXIST);
+
+	heap = kzalloc_obj(*heap);
+	if (!heap)
+		return ERR_PTR(-ENOMEM);
+
+	minor = ida_alloc_max(&dma_heap_minors, DMA_HEAP_MINORS - 1, GFP_KERNEL);
+	if (minor < 0) {
+		kfree(heap);
+		return ERR_PTR(minor);
+	}
+
+	kref_init(&heap->users);
+	init_rwsem(&heap->busy);
+	spin_lock_init(&heap->counters_lock);
+	heap->real = real ?: heap;
+	if (real)
+		get_device(&real->dev);
+	device_initialize(&heap->dev);
+	heap->dev.class = &dma_heap_class;
+	heap->dev.devt = MKDEV(MAJOR(dma_heap_devt), minor);
+	heap->dev.release = dma_heap_dev_release;
+	cdev_init(&heap->cdev, &dma_heap_fops);
+	heap->cdev.owner = THIS_MODULE;
+
+	ret = dev_set_name(&heap->dev, "%s", name);
+	if (ret) {
+		put_device(&heap->dev);
+		return ERR_PTR(ret);
+	}
+
+	return heap;
+}
+
+/* Let it be seen. On failure it is gone. */
+static int dma_heap_publish(struct dma_heap *heap)
+{
+	int ret;
+
+	lockdep_assert_held(&dma_heaps_lock);
+	ret = cdev_device_add(&heap->cdev, &heap->dev);
+	if (ret) {
+		/* for a file that somebody is just opening */
+		heap->removed = true;
+		put_device(&heap->dev);
+		return ret;
+	}
+	list_add(&heap->list, &dma_heaps);
+
+	return 0;
 }
 
 /**
@@ -498,7 +567,7 @@ struct dma_heap *__dma_heap_add(const struct dma_heap_export_info *exp_info,
 				struct module *owner)
 {
 	struct dma_heap *heap;
-	int minor, ret;
+	int ret;
 
 	if (!dma_heap_name_valid(exp_info->name))
 		return ERR_PTR(-EINVAL);
@@ -508,49 +577,64 @@ struct dma_heap *__dma_heap_add(const struct dma_heap_export_info *exp_info,
 		return ERR_PTR(-EINVAL);
 
 	guard(mutex)(&dma_heaps_lock);
-	if (dma_heap_lookup(exp_info->name))
-		return ERR_PTR(-EEXIST);
+	heap = dma_heap_create(exp_info->name, NULL);
+	if (IS_ERR(heap))
+		return heap;
 
-	heap = kzalloc_obj(*heap);
-	if (!heap)
-		return ERR_PTR(-ENOMEM);
-
-	minor = ida_alloc_max(&dma_heap_minors, DMA_HEAP_MINORS - 1, GFP_KERNEL);
-	if (minor < 0) {
-		kfree(heap);
-		return ERR_PTR(minor);
-	}
-
-	kref_init(&heap->users);
-	init_rwsem(&heap->busy);
-	spin_lock_init(&heap->counters_lock);
 	heap->owner = owner;
 	heap->ops = exp_info->ops;
 	heap->priv = exp_info->priv;
 	heap->properties = exp_info->properties;
-	device_initialize(&heap->dev);
-	heap->dev.class = &dma_heap_class;
-	heap->dev.devt = MKDEV(MAJOR(dma_heap_devt), minor);
-	heap->dev.release = dma_heap_dev_release;
-	cdev_init(&heap->cdev, &dma_heap_fops);
-	heap->cdev.owner = THIS_MODULE;
 
-	ret = dev_set_name(&heap->dev, "%s", exp_info->name);
-	if (!ret)
-		ret = cdev_device_add(&heap->cdev, &heap->dev);
-	if (ret) {
-		/* for a file that somebody is just opening */
-		heap->removed = true;
-		put_device(&heap->dev);
+	ret = dma_heap_publish(heap);
+	if (ret)
 		return ERR_PTR(ret);
-	}
-	list_add(&heap->list, &dma_heaps);
 	heap->debugfs = debugfs_create_file(dev_name(&heap->dev), 0444, dma_heap_debugfs,
 					    heap, &dma_heap_counters_fops);
 
 	return heap;
 }
 EXPORT_SYMBOL_NS_GPL(__dma_heap_add, "DMA_BUF_HEAP");
+
+/**
+ * dma_heap_add_alias() - give a heap another name
+ * @heap: the heap, as dma_heap_add() returned it
+ * @name: the name; need not stay
+ *
+ * For a heap that programs know by a name that it ought not to have. There is a
+ * node of that name, and dma_heap_find() finds @heap by it. Whoever allocates by
+ * either name gets the same: buffers are named after @heap, and count there.
+ *
+ * The alias is taken away by dma_heap_remove(), before @heap or after it. Once
+ * @heap is removed, allocating by the alias fails with -ENODEV.
+ *
+ * Context: Process context. May sleep.
+ * Return: The alias, for dma_heap_remove() alone, or an error pointer: -EINVAL
+ * when the name is none, -EEXIST when there is a heap or an alias of that name,
+ * -ENOSPC when there are 128 of them, -ENOMEM, or what adding the device
+ * returned.
+ */
+struct dma_heap *dma_heap_add_alias(struct dma_heap *heap, const char *name)
+{
+	struct dma_heap *alias;
+	int ret;
+
+	if (!dma_heap_name_valid(name))
+		return ERR_PTR(-EINVAL);
+
+	guard(mutex)(&dma_heaps_lock);
+	alias = dma_heap_create(name, heap);
+	if (IS_ERR(alias))
+		return alias;
+
+	ret = dma_heap_publish(alias);
+	if (ret)
+		return ERR_PTR(ret);
+	alias->debugfs = debugfs_create_symlink(name, dma_heap_debugfs, dev_name(&heap->dev));
+
+	return alias;
+}
+EXPORT_SYMBOL_NS_GPL(dma_heap_add_alias, "DMA_BUF_HEAP");
 
 /**
  * dma_heap_remove() - take a heap away

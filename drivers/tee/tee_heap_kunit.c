@@ -13,9 +13,13 @@
 #include <linux/file.h>
 #include <linux/gfp.h>
 #include <linux/io.h>
+#include <linux/iosys-map.h>
 #include <linux/module.h>
 #include <linux/sizes.h>
+#include <linux/string.h>
 #include <linux/tee_core.h>
+
+#include "tee_private.h"
 
 #define HEAP_ID		TEE_DMA_HEAP_TRUSTED_UI
 #define HEAP_NAME	"protected,trusted-ui"
@@ -186,6 +190,64 @@ static void tee_heap_too_large(struct kunit *test)
 	tee_heap_put(dmabuf);
 }
 
+/*
+ * A buffer of the device's own heaps is known as such, and no other: what the
+ * operations of a dma-buf are says nothing about whose it is.
+ */
+static void tee_heap_whose(struct kunit *test)
+{
+	struct tee_heap_test *priv = test->priv;
+	struct tee_shm *parent = ERR_PTR(-ENOTRECOVERABLE);
+	struct dma_buf *own = tee_heap_alloc(test, SZ_1M), *other;
+	struct tee_shm shm = {};
+	struct dma_heap *system;
+	size_t offset = 0;
+
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, own);
+	KUNIT_EXPECT_EQ(test, tee_heap_update_from_dma_buf(priv->teedev, own, &offset, &shm,
+							   &parent), 0);
+	KUNIT_EXPECT_EQ(test, shm.size, SZ_1M);
+	KUNIT_EXPECT_GE(test, shm.paddr, page_to_phys(priv->page));
+	KUNIT_EXPECT_NULL(test, parent);
+
+	memset(&shm, 0, sizeof(shm));
+	system = dma_heap_find("system");
+	if (system) {
+		other = dma_heap_buffer_alloc(system, SZ_1M, O_RDWR, 0);
+		KUNIT_EXPECT_NOT_ERR_OR_NULL(test, other);
+		if (!IS_ERR(other)) {
+			KUNIT_EXPECT_EQ(test, tee_heap_update_from_dma_buf(priv->teedev, other,
+									   &offset, &shm, &parent),
+					-EINVAL);
+			KUNIT_EXPECT_EQ(test, shm.size, 0);
+			tee_heap_put(other);
+		}
+		dma_heap_put(system);
+	}
+
+	/* the heap is gone, and nobody can say any more which one it was */
+	tee_device_put_all_dma_heaps(priv->teedev);
+	KUNIT_EXPECT_EQ(test, tee_heap_update_from_dma_buf(priv->teedev, own, &offset, &shm,
+							   &parent), -EINVAL);
+	tee_heap_put(own);
+	if (!system)
+		kunit_skip(test, "there is no system heap to have another buffer from");
+}
+
+/* A protected buffer is for devices, and for the TEE. */
+static void tee_heap_no_cpu(struct kunit *test)
+{
+	struct dma_buf *dmabuf = tee_heap_alloc(test, SZ_1M);
+	struct iosys_map map;
+
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, dmabuf);
+	KUNIT_EXPECT_NULL(test, dmabuf->ops->mmap);
+	KUNIT_EXPECT_EQ(test, dma_buf_vmap_unlocked(dmabuf, &map), -EINVAL);
+	KUNIT_EXPECT_EQ(test, dma_buf_begin_cpu_access(dmabuf, DMA_BIDIRECTIONAL), 0);
+	KUNIT_EXPECT_EQ(test, dma_buf_end_cpu_access(dmabuf, DMA_BIDIRECTIONAL), 0);
+	tee_heap_put(dmabuf);
+}
+
 /* A heap has one device at a time; the second is told so. */
 static void tee_heap_busy(struct kunit *test)
 {
@@ -203,6 +265,8 @@ static struct kunit_case tee_heap_cases[] = {
 	KUNIT_CASE(tee_heap_device_gone),
 	KUNIT_CASE(tee_heap_too_large),
 	KUNIT_CASE(tee_heap_busy),
+	KUNIT_CASE(tee_heap_whose),
+	KUNIT_CASE(tee_heap_no_cpu),
 	{}
 };
 

@@ -10,6 +10,9 @@
 #define _DMA_HEAPS_H
 
 #include <linux/bits.h>
+#include <linux/mutex.h>
+#include <linux/scatterlist.h>
+#include <linux/spinlock.h>
 #include <linux/types.h>
 
 struct dma_buf;
@@ -22,7 +25,9 @@ struct module;
  */
 struct dma_heap_ops {
 	/**
-	 * @allocate: make a buffer and export it with dma_heap_export()
+	 * @allocate: make a buffer and export it with dma_heap_buffer_export()
+	 *
+	 * Or with dma_heap_export(), for a buffer with operations of its own.
 	 *
 	 * The length is in bytes, a multiple of the page size and not zero.
 	 * The fd_flags are for &dma_buf_export_info.flags. The heap_flags are
@@ -112,9 +117,50 @@ void dma_heap_remove(struct dma_heap *heap);
 #define dma_heap_add(exp_info) __dma_heap_add(exp_info, THIS_MODULE)
 
 /* for owners of heaps */
+struct dma_heap *dma_heap_add_alias(struct dma_heap *heap, const char *name);
 struct dma_buf *dma_heap_export(struct dma_heap *heap,
 				struct dma_buf_export_info *exp_info);
 void dma_heap_unexport(struct dma_heap *heap, size_t size);
+
+/**
+ * struct dma_heap_buffer - memory of a heap, for dma_heap_buffer_export()
+ * @len:	length in bytes, whole pages
+ * @table:	the chunks it is made of, in order: entries that begin with a page
+ *		and have whole pages, @len in all. It must stay as it is until
+ *		@release, and is the heap's to free
+ * @dma_attrs:	DMA_ATTR_* for every mapping by a device. DMA_ATTR_CC_SHARED
+ *		says that the pages are decrypted, to the CPU as well
+ * @release:	gives the memory back; called once, when neither a device nor the
+ *		CPU has it mapped. May sleep
+ * @heap:	heap that the buffer is of; set by dma_heap_buffer_export()
+ *
+ * A heap embeds it in what it knows of a buffer. The first four members are
+ * the heap's to fill in.
+ */
+struct dma_heap_buffer {
+	size_t len;
+	struct sg_table table;
+	unsigned long dma_attrs;
+	void (*release)(struct dma_heap_buffer *buffer);
+	struct dma_heap *heap;
+	/* private: of dma-heap-buffer.c */
+	/* protects attachments, what they have mapped, and vaddr */
+	struct mutex lock;
+	struct list_head attachments;
+	/* of the inode of the dma-buf */
+	u64 ino;
+	/* the kernel mapping, while there is one */
+	void *vaddr;
+	/* protects last and last_pgoff */
+	spinlock_t last_lock;
+	/* the chunk that was asked for last, and its first page in the buffer */
+	struct scatterlist *last;
+	pgoff_t last_pgoff;
+};
+
+struct dma_buf *dma_heap_buffer_export(struct dma_heap *heap,
+				       struct dma_heap_buffer *buffer, u32 fd_flags);
+struct dma_heap_buffer *dma_heap_buffer_of(struct dma_buf *dmabuf);
 
 void *dma_heap_get_drvdata(struct dma_heap *heap);
 const char *dma_heap_get_name(struct dma_heap *heap);

@@ -6,9 +6,12 @@
 #ifndef _CMA_HEAP_H
 #define _CMA_HEAP_H
 
+#include <linux/types.h>
+
 #if IS_ENABLED(CONFIG_KUNIT)
 struct page;
 
+const char *cma_heap_name(const char *region, bool is_default, bool legacy, unsigned int n);
 int cma_heap_clear_pages(struct page *page, unsigned long nr_pages);
 #endif
 

@@ -15,7 +15,7 @@ struct page;
 
 int system_heap_set_page_decrypted(struct page *page);
 int system_heap_set_page_encrypted(struct page *page);
-struct dma_buf *system_heap_alloc_buffer(struct dma_heap *heap, unsigned long len,
+struct dma_buf *system_heap_alloc_buffer(struct dma_heap *heap, size_t len,
 					 u32 fd_flags, bool cc_shared);
 #endif
 

@@ -22,26 +22,6 @@
 
 #define CMA_HEAP	"default_cma_region"
 
-static void cma_heap_map_error(struct kunit *test)
-{
-	heap_kunit_test_map_error(test, CMA_HEAP);
-}
-
-static void cma_heap_sync_direction(struct kunit *test)
-{
-	heap_kunit_test_sync_direction(test, CMA_HEAP);
-}
-
-static void cma_heap_sync_order(struct kunit *test)
-{
-	heap_kunit_test_sync_order(test, CMA_HEAP);
-}
-
-static void cma_heap_map_sync_race(struct kunit *test)
-{
-	heap_kunit_test_map_sync_race(test, CMA_HEAP);
-}
-
 static void cma_heap_killed(struct kunit *test)
 {
 	heap_kunit_test_killed(test, CMA_HEAP);
@@ -100,10 +80,6 @@ static void cma_heap_one_run(struct kunit *test)
 }
 
 static struct kunit_case cma_heap_cases[] = {
-	KUNIT_CASE(cma_heap_map_error),
-	KUNIT_CASE(cma_heap_sync_direction),
-	KUNIT_CASE(cma_heap_sync_order),
-	KUNIT_CASE(cma_heap_map_sync_race),
 	KUNIT_CASE(cma_heap_killed),
 	KUNIT_CASE(cma_heap_clear_killed),
 	KUNIT_CASE(cma_heap_zeroed),

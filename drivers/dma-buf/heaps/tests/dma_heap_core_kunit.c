@@ -351,6 +351,55 @@ static void dma_heap_core_find(struct kunit *test)
 	dma_heap_put(NULL);
 }
 
+/*
+ * An alias is another name of its heap: found by it is the heap, and the name is
+ * taken until the alias is removed, which does nothing to the heap.
+ */
+static void dma_heap_core_alias(struct kunit *test)
+{
+	const struct dma_heap_export_info info = { .name = "kunit-other", .ops = &no_ops };
+	struct fake_heap *fake = fake_heap(test, "kunit-alias");
+	struct dma_heap *alias, *heap;
+	unsigned int i;
+
+	if (IS_ENABLED(CONFIG_DEBUG_KOBJECT_RELEASE))
+		kunit_skip(test, "minors come back late here");
+
+	KUNIT_EXPECT_PTR_EQ(test, dma_heap_add_alias(fake->heap, "kunit-alias"),
+			    ERR_PTR(-EEXIST));
+	KUNIT_EXPECT_PTR_EQ(test, dma_heap_add_alias(fake->heap, "a/b"), ERR_PTR(-EINVAL));
+
+	/* there are 128 minors: none may be lost */
+	for (i = 0; i < 200; i++) {
+		alias = dma_heap_add_alias(fake->heap, "kunit-other");
+		KUNIT_ASSERT_NOT_ERR_OR_NULL(test, alias);
+		KUNIT_EXPECT_PTR_EQ(test, dma_heap_add(&info), ERR_PTR(-EEXIST));
+		KUNIT_EXPECT_PTR_EQ(test, dma_heap_add_alias(fake->heap, "kunit-other"),
+				    ERR_PTR(-EEXIST));
+		heap = dma_heap_find("kunit-other");
+		KUNIT_EXPECT_PTR_EQ(test, heap, fake->heap);
+		dma_heap_put(heap);
+		dma_heap_remove(alias);
+		KUNIT_EXPECT_NULL(test, dma_heap_find("kunit-other"));
+	}
+	heap = dma_heap_find("kunit-alias");
+	KUNIT_EXPECT_PTR_EQ(test, heap, fake->heap);
+	dma_heap_put(heap);
+	KUNIT_EXPECT_EQ(test, atomic_read(&fake->released), 0);
+
+	/* the heap may go first */
+	alias = dma_heap_add_alias(fake->heap, "kunit-other");
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, alias);
+	heap = dma_heap_find("kunit-other");
+	fake_heap_remove_now(test, fake);
+	KUNIT_EXPECT_EQ(test, atomic_read(&fake->released), 1);
+	KUNIT_EXPECT_PTR_EQ(test, dma_heap_buffer_alloc(heap, PAGE_SIZE, O_RDWR, 0),
+			    ERR_PTR(-ENODEV));
+	dma_heap_put(heap);
+	dma_heap_remove(alias);
+	KUNIT_EXPECT_EQ(test, atomic_read(&fake->released), 1);
+}
+
 /* A name is free again as soon as its heap is removed, any number of times. */
 static void dma_heap_core_again(struct kunit *test)
 {
@@ -657,6 +706,7 @@ static struct kunit_case dma_heap_core_cases[] = {
 	KUNIT_CASE_PARAM(dma_heap_core_name, name_gen_params),
 	KUNIT_CASE(dma_heap_core_incomplete),
 	KUNIT_CASE(dma_heap_core_find),
+	KUNIT_CASE(dma_heap_core_alias),
 	KUNIT_CASE(dma_heap_core_again),
 	KUNIT_CASE(dma_heap_core_longest_name),
 	KUNIT_CASE(dma_heap_core_too_many),

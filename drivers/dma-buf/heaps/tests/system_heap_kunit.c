@@ -29,26 +29,6 @@ static struct dma_heap *system_heap(struct kunit *test)
 	return heap_kunit_find(test, SYSTEM_HEAP);
 }
 
-static void system_heap_map_error(struct kunit *test)
-{
-	heap_kunit_test_map_error(test, SYSTEM_HEAP);
-}
-
-static void system_heap_sync_direction(struct kunit *test)
-{
-	heap_kunit_test_sync_direction(test, SYSTEM_HEAP);
-}
-
-static void system_heap_sync_order(struct kunit *test)
-{
-	heap_kunit_test_sync_order(test, SYSTEM_HEAP);
-}
-
-static void system_heap_map_sync_race(struct kunit *test)
-{
-	heap_kunit_test_map_sync_race(test, SYSTEM_HEAP);
-}
-
 static void system_heap_killed(struct kunit *test)
 {
 	heap_kunit_test_killed(test, SYSTEM_HEAP);
@@ -229,10 +209,6 @@ static void system_heap_cc_decrypt_fails(struct kunit *test)
 }
 
 static struct kunit_case system_heap_cases[] = {
-	KUNIT_CASE(system_heap_map_error),
-	KUNIT_CASE(system_heap_sync_direction),
-	KUNIT_CASE(system_heap_sync_order),
-	KUNIT_CASE(system_heap_map_sync_race),
 	KUNIT_CASE(system_heap_killed),
 	KUNIT_CASE(system_heap_zeroed),
 	KUNIT_CASE(system_heap_too_large),

@@ -1,0 +1,836 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * KUnit suite of the buffers that every heap has: what devices and the kernel
+ * see of chunks of any size, on a heap whose chunks are made to order.  What
+ * userspace maps is for the kselftests.
+ */
+
+#include <kunit/resource.h>
+#include <kunit/static_stub.h>
+#include <kunit/test.h>
+
+#include <linux/atomic.h>
+#include <linux/completion.h>
+#include <linux/device.h>
+#include <linux/dma-buf.h>
+#include <linux/dma-fence.h>
+#include <linux/dma-heap.h>
+#include <linux/dma-mapping.h>
+#include <linux/dma-resv.h>
+#include <linux/fcntl.h>
+#include <linux/file.h>
+#include <linux/gfp.h>
+#include <linux/iosys-map.h>
+#include <linux/jiffies.h>
+#include <linux/kthread.h>
+#include <linux/mm.h>
+#include <linux/module.h>
+#include <linux/pfn.h>
+#include <linux/scatterlist.h>
+#include <linux/sizes.h>
+#include <linux/slab.h>
+#include <linux/string.h>
+
+#include "../../dma-heap-buffer.h"
+#include "heap_kunit_helpers.h"
+
+#define HEAP_NAME	"kunit-buffer"
+
+/* pages of a PMD on most machines, and of a large chunk on all */
+#define PMD_PAGES	512
+
+#define MAX_CHUNKS	8
+
+/* A heap of chunks to order. */
+struct fake_heap {
+	struct dma_heap *heap;
+	/* the chunks of every buffer, in pages; what is left of len is one more */
+	unsigned int chunks[MAX_CHUNKS];
+	unsigned long dma_attrs;
+	/* the buffers that were given back */
+	atomic_t released;
+};
+
+struct fake_buffer {
+	struct dma_heap_buffer base;
+	struct fake_heap *fake;
+};
+
+static void fake_free(struct fake_buffer *buffer)
+{
+	struct scatterlist *sg;
+	unsigned int i;
+
+	for_each_sgtable_sg(&buffer->base.table, sg, i) {
+		if (sg_page(sg))
+			free_pages_exact(page_address(sg_page(sg)), sg->length);
+	}
+	sg_free_table(&buffer->base.table);
+	kfree(buffer);
+}
+
+static void fake_release(struct dma_heap_buffer *base)
+{
+	struct fake_buffer *buffer = container_of(base, struct fake_buffer, base);
+
+	atomic_inc(&buffer->fake->released);
+	fake_free(buffer);
+}
+
+static struct dma_buf *fake_allocate(struct dma_heap *heap, unsigned long len,
+				     u32 fd_flags, u64 heap_flags)
+{
+	struct fake_heap *fake = dma_heap_get_drvdata(heap);
+	unsigned long left = PFN_DOWN(len);
+	struct fake_buffer *buffer;
+	struct dma_buf *dmabuf;
+	struct scatterlist *sg;
+	unsigned int i, n;
+	void *p;
+
+	buffer = kzalloc_obj(*buffer);
+	if (!buffer)
+		return ERR_PTR(-ENOMEM);
+	buffer->fake = fake;
+	buffer->base.len = len;
+	buffer->base.dma_attrs = fake->dma_attrs;
+	buffer->base.release = fake_release;
+
+	for (n = 0; n < MAX_CHUNKS && fake->chunks[n] && left > fake->chunks[n]; n++)
+		left -= fake->chunks[n];
+	if (sg_alloc_table(&buffer->base.table, n + 1, GFP_KERNEL)) {
+		kfree(buffer);
+		return ERR_PTR(-ENOMEM);
+	}
+	for_each_sgtable_sg(&buffer->base.table, sg, i) {
+		unsigned long pages = i < n ? fake->chunks[i] : left;
+
+		p = alloc_pages_exact(pages * PAGE_SIZE, GFP_KERNEL | __GFP_ZERO);
+		if (!p) {
+			fake_free(buffer);
+			return ERR_PTR(-ENOMEM);
+		}
+		sg_set_page(sg, virt_to_page(p), pages * PAGE_SIZE, 0);
+	}
+
+	dmabuf = dma_heap_buffer_export(heap, &buffer->base, fd_flags);
+	if (IS_ERR(dmabuf))
+		fake_free(buffer);
+
+	return dmabuf;
+}
+
+static const struct dma_heap_ops fake_ops = {
+	.allocate = fake_allocate,
+};
+
+static void fake_heap_remove(void *heap)
+{
+	dma_heap_remove(heap);
+}
+
+static struct fake_heap *fake_heap_props(struct kunit *test, u32 properties)
+{
+	struct dma_heap_export_info info = {
+		.name = HEAP_NAME,
+		.ops = &fake_ops,
+		.properties = properties,
+	};
+	struct fake_heap *fake;
+
+	fake = kunit_kzalloc(test, sizeof(*fake), GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(test, fake);
+	info.priv = fake;
+	fake->heap = dma_heap_add(&info);
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, fake->heap);
+	KUNIT_ASSERT_EQ(test, kunit_add_action_or_reset(test, fake_heap_remove, fake->heap), 0);
+
+	return fake;
+}
+
+static struct fake_heap *fake_heap(struct kunit *test)
+{
+	return fake_heap_props(test, 0);
+}
+
+static struct dma_buf *fake_buffer(struct kunit *test, unsigned long pages)
+{
+	return heap_kunit_alloc(test, HEAP_NAME, pages * PAGE_SIZE);
+}
+
+static struct sg_table *map(struct kunit *test, struct dma_buf_attachment *attach,
+			    enum dma_data_direction dir)
+{
+	struct sg_table *sgt = dma_buf_map_attachment_unlocked(attach, dir);
+
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, sgt);
+
+	return sgt;
+}
+
+static void unmap(struct dma_buf_attachment *attach, struct sg_table *sgt,
+		  enum dma_data_direction dir)
+{
+	dma_buf_unmap_attachment_unlocked(attach, sgt, dir);
+}
+
+/* What is no buffer is refused, and stays the heap's. */
+static void dma_heap_buffer_invalid(struct kunit *test)
+{
+	struct fake_heap *fake = fake_heap(test);
+	struct dma_heap_buffer buffer;
+	struct scatterlist sg;
+	struct page *page;
+	unsigned int i;
+
+	page = alloc_page(GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(test, page);
+
+	for (i = 0; i < 4; i++) {
+		sg_init_table(&sg, 1);
+		sg_set_page(&sg, page, PAGE_SIZE, 0);
+		buffer = (struct dma_heap_buffer){
+			.len = i == 0 ? 0 : i == 1 ? PAGE_SIZE - 1 : PAGE_SIZE,
+			.table = {
+				.sgl = i == 2 ? NULL : &sg,
+				.nents = 1,
+				.orig_nents = 1,
+			},
+			.release = i == 3 ? NULL : fake_release,
+		};
+		KUNIT_EXPECT_PTR_EQ_MSG(test, dma_heap_buffer_export(fake->heap, &buffer, O_RDWR),
+					ERR_PTR(-EINVAL), "round %u", i);
+	}
+	KUNIT_EXPECT_EQ(test, atomic_read(&fake->released), 0);
+	__free_page(page);
+}
+
+/* Nobody makes buffers here that are what such a heap promises. */
+static void dma_heap_buffer_write_combined(struct kunit *test)
+{
+	struct fake_heap *fake = fake_heap_props(test, DMA_HEAP_WRITE_COMBINED);
+
+	KUNIT_EXPECT_PTR_EQ(test, dma_heap_buffer_alloc(fake->heap, PAGE_SIZE, O_RDWR, 0),
+			    ERR_PTR(-EINVAL));
+}
+
+/* A buffer is given back once, after the last reference. */
+static void dma_heap_buffer_release(struct kunit *test)
+{
+	struct fake_heap *fake = fake_heap(test);
+	struct dma_buf *dmabuf;
+
+	dmabuf = dma_heap_buffer_alloc(fake->heap, SZ_64K, O_RDWR, 0);
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, dmabuf);
+	KUNIT_EXPECT_EQ(test, dmabuf->size, SZ_64K);
+	KUNIT_EXPECT_STREQ(test, dmabuf->exp_name, HEAP_NAME);
+	get_dma_buf(dmabuf);
+	dma_buf_put(dmabuf);
+	flush_delayed_fput();
+	KUNIT_EXPECT_EQ(test, atomic_read(&fake->released), 0);
+	dma_buf_put(dmabuf);
+	flush_delayed_fput();
+	KUNIT_EXPECT_EQ(test, atomic_read(&fake->released), 1);
+}
+
+static struct sg_table *foreign_map(struct dma_buf_attachment *attachment,
+				    enum dma_data_direction dir)
+{
+	return ERR_PTR(-EOPNOTSUPP);
+}
+
+static void foreign_unmap(struct dma_buf_attachment *attachment, struct sg_table *sgt,
+			  enum dma_data_direction dir)
+{
+}
+
+static void foreign_release(struct dma_buf *dmabuf)
+{
+}
+
+static const struct dma_buf_ops foreign_ops = {
+	.map_dma_buf = foreign_map,
+	.unmap_dma_buf = foreign_unmap,
+	.release = foreign_release,
+};
+
+/* A heap knows its buffers from others, and from those of nobody's. */
+static void dma_heap_buffer_whose(struct kunit *test)
+{
+	DEFINE_DMA_BUF_EXPORT_INFO(info);
+	struct fake_heap *fake = fake_heap(test);
+	struct dma_heap_buffer *buffer;
+	struct dma_buf *dmabuf;
+
+	buffer = dma_heap_buffer_of(fake_buffer(test, 1));
+	KUNIT_ASSERT_NOT_NULL(test, buffer);
+	KUNIT_EXPECT_PTR_EQ(test, buffer->heap, fake->heap);
+
+	info.ops = &foreign_ops;
+	info.size = PAGE_SIZE;
+	info.flags = O_RDWR;
+	info.priv = fake;
+	dmabuf = dma_buf_export(&info);
+	heap_kunit_put_later(test, dmabuf);
+	KUNIT_EXPECT_NULL(test, dma_heap_buffer_of(dmabuf));
+}
+
+struct layout {
+	const char *name;
+	unsigned long pages;
+	unsigned int chunks[MAX_CHUNKS];
+};
+
+static const struct layout layouts[] = {
+	{ "a page", 1, },
+	{ "two pages", 2, },
+	{ "two chunks", 2, { 1 } },
+	{ "a chunk for a PMD, almost", PMD_PAGES - 1, },
+	{ "a chunk for a PMD", PMD_PAGES, },
+	{ "a chunk for a PMD and a page", PMD_PAGES + 1, { PMD_PAGES } },
+	{ "odd chunks", 33, { 1, 2, 3, 4, 5, 6 } },
+	{ "large and small in turn", 58, { 16, 1, 16, 1, 16, 1 } },
+};
+
+KUNIT_ARRAY_PARAM_DESC(layouts, layouts, name);
+
+static struct dma_buf *layout_buffer(struct kunit *test)
+{
+	const struct layout *layout = test->param_value;
+	struct fake_heap *fake = fake_heap(test);
+
+	memcpy(fake->chunks, layout->chunks, sizeof(fake->chunks));
+
+	return fake_buffer(test, layout->pages);
+}
+
+/*
+ * In the kernel's mapping the chunks follow each other, and all of them are
+ * there.  One chunk has an address already.  Who else maps it sees the same.
+ */
+static void dma_heap_buffer_vmap(struct kunit *test)
+{
+	const struct layout *layout = test->param_value;
+	struct dma_buf *dmabuf = layout_buffer(test);
+	struct sg_table *table = &dma_heap_buffer_of(dmabuf)->table;
+	struct iosys_map map, again;
+	struct scatterlist *sg;
+	unsigned long page = 0;
+	unsigned int i, j;
+
+	for_each_sgtable_sg(table, sg, i) {
+		for (j = 0; j < sg->length; j += PAGE_SIZE, page++)
+			*(unsigned long *)(sg_virt(sg) + j) = page + 1;
+	}
+	KUNIT_ASSERT_EQ(test, page, layout->pages);
+
+	KUNIT_ASSERT_EQ(test, dma_buf_vmap_unlocked(dmabuf, &map), 0);
+	KUNIT_EXPECT_FALSE(test, map.is_iomem);
+	KUNIT_EXPECT_EQ(test, is_vmalloc_addr(map.vaddr), table->orig_nents > 1);
+	for (page = 0; page < layout->pages; page++)
+		KUNIT_EXPECT_EQ(test, *(unsigned long *)(map.vaddr + page * PAGE_SIZE), page + 1);
+
+	KUNIT_ASSERT_EQ(test, dma_buf_vmap_unlocked(dmabuf, &again), 0);
+	KUNIT_EXPECT_PTR_EQ(test, again.vaddr, map.vaddr);
+	dma_buf_vunmap_unlocked(dmabuf, &map);
+	/* still there for the one who is left */
+	memset(again.vaddr, 0x5a, layout->pages * PAGE_SIZE);
+	KUNIT_EXPECT_EQ(test, dma_buf_begin_cpu_access(dmabuf, DMA_BIDIRECTIONAL), 0);
+	KUNIT_EXPECT_EQ(test, dma_buf_end_cpu_access(dmabuf, DMA_BIDIRECTIONAL), 0);
+	dma_buf_vunmap_unlocked(dmabuf, &again);
+	for_each_sgtable_sg(table, sg, i)
+		KUNIT_EXPECT_NULL(test, memchr_inv(sg_virt(sg), 0x5a, sg->length));
+
+	/* and once more from the start */
+	KUNIT_ASSERT_EQ(test, dma_buf_vmap_unlocked(dmabuf, &map), 0);
+	KUNIT_EXPECT_NULL(test, memchr_inv(map.vaddr, 0x5a, layout->pages * PAGE_SIZE));
+	dma_buf_vunmap_unlocked(dmabuf, &map);
+}
+
+static void *no_kernel_mapping(struct dma_heap_buffer *buffer)
+{
+	return NULL;
+}
+
+/* No room in the kernel's address space is -ENOMEM, and no mapping. */
+static void dma_heap_buffer_vmap_fails(struct kunit *test)
+{
+	struct fake_heap *fake = fake_heap(test);
+	struct iosys_map map;
+	struct dma_buf *dmabuf;
+
+	fake->chunks[0] = 1;
+	dmabuf = fake_buffer(test, 2);
+	kunit_activate_static_stub(test, dma_heap_map_kernel, no_kernel_mapping);
+	KUNIT_EXPECT_EQ(test, dma_buf_vmap_unlocked(dmabuf, &map), -ENOMEM);
+	KUNIT_EXPECT_EQ(test, dma_buf_begin_cpu_access(dmabuf, DMA_BIDIRECTIONAL), 0);
+	kunit_deactivate_static_stub(test, dma_heap_map_kernel);
+	KUNIT_ASSERT_EQ(test, dma_buf_vmap_unlocked(dmabuf, &map), 0);
+	dma_buf_vunmap_unlocked(dmabuf, &map);
+}
+
+/* Does that table have the buffer's pages, each once and in order? */
+static void expect_pages(struct kunit *test, struct dma_buf *dmabuf, struct sg_table *sgt)
+{
+	struct sg_table *own = &dma_heap_buffer_of(dmabuf)->table;
+	struct scatterlist *sg, *o = own->sgl;
+	unsigned int i;
+
+	if (IS_ENABLED(CONFIG_DMABUF_DEBUG))
+		return;
+
+	KUNIT_ASSERT_EQ(test, sgt->orig_nents, own->orig_nents);
+	for_each_sgtable_sg(sgt, sg, i) {
+		KUNIT_EXPECT_PTR_EQ(test, sg_page(sg), sg_page(o));
+		KUNIT_EXPECT_EQ(test, sg->length, o->length);
+		KUNIT_EXPECT_EQ(test, sg->offset, 0);
+		o = sg_next(o);
+	}
+}
+
+static size_t dma_length(struct sg_table *sgt)
+{
+	struct scatterlist *sg;
+	unsigned int i;
+	size_t len = 0;
+
+	for_each_sgtable_dma_sg(sgt, sg, i)
+		len += sg_dma_len(sg);
+
+	return len;
+}
+
+/*
+ * Any number of devices map a buffer, in any order: each has all of the pages,
+ * and addresses of its own.  One is coherent, where not all are or none.
+ */
+static void dma_heap_buffer_devices(struct kunit *test)
+{
+	struct dma_buf *dmabuf = layout_buffer(test);
+	struct dma_buf_attachment *attach[3];
+	struct sg_table *sgt[3];
+	unsigned int i, j, round;
+
+	for (i = 0; i < 3; i++) {
+		static const char * const names[] = { "heap-one", "heap-two", "heap-three" };
+
+		attach[i] = heap_kunit_attach(test, dmabuf,
+					      heap_kunit_importer(test, names[i])->dev);
+	}
+	dev_set_dma_coherent(attach[0]->dev);
+
+	/* in each round another one comes first, and leaves first or last */
+	for (round = 0; round < 6; round++) {
+		for (i = 0; i < 3; i++) {
+			j = (round + i) % 3;
+			sgt[j] = map(test, attach[j], DMA_BIDIRECTIONAL);
+		}
+		KUNIT_EXPECT_PTR_NE(test, sgt[0]->sgl, sgt[1]->sgl);
+		KUNIT_EXPECT_PTR_NE(test, sgt[0]->sgl, sgt[2]->sgl);
+		KUNIT_EXPECT_PTR_NE(test, sgt[1]->sgl, sgt[2]->sgl);
+		for (i = 0; i < 3; i++) {
+			expect_pages(test, dmabuf, sgt[i]);
+			KUNIT_EXPECT_EQ(test, dma_length(sgt[i]), dmabuf->size);
+		}
+		for (i = 0; i < 3; i++) {
+			j = (round + (round & 1 ? i : 2 - i)) % 3;
+			unmap(attach[j], sgt[j], DMA_BIDIRECTIONAL);
+		}
+	}
+	expect_pages(test, dmabuf, &dma_heap_buffer_of(dmabuf)->table);
+}
+
+static int no_copy(const struct sg_table *from, struct sg_table *to)
+{
+	return -ENOMEM;
+}
+
+/* No memory for a scatterlist is -ENOMEM, to the one who maps. */
+static void dma_heap_buffer_copy_fails(struct kunit *test)
+{
+	struct dma_buf_attachment *one, *two;
+	struct sg_table *sgt, *late;
+	struct dma_buf *dmabuf;
+
+	fake_heap(test)->chunks[0] = 1;
+	dmabuf = fake_buffer(test, 4);
+	one = heap_kunit_attach(test, dmabuf, heap_kunit_importer(test, "heap-one")->dev);
+	two = heap_kunit_attach(test, dmabuf, heap_kunit_importer(test, "heap-two")->dev);
+	sgt = map(test, one, DMA_BIDIRECTIONAL);
+
+	kunit_activate_static_stub(test, dma_heap_copy_table, no_copy);
+	late = dma_buf_map_attachment_unlocked(two, DMA_BIDIRECTIONAL);
+	KUNIT_EXPECT_PTR_EQ(test, late, ERR_PTR(-ENOMEM));
+	KUNIT_EXPECT_EQ(test, dma_buf_begin_cpu_access(dmabuf, DMA_BIDIRECTIONAL), 0);
+	/* an attachment keeps its list */
+	unmap(one, sgt, DMA_BIDIRECTIONAL);
+	sgt = map(test, one, DMA_BIDIRECTIONAL);
+	kunit_deactivate_static_stub(test, dma_heap_copy_table);
+
+	late = map(test, two, DMA_BIDIRECTIONAL);
+	expect_pages(test, dmabuf, late);
+	unmap(two, late, DMA_BIDIRECTIONAL);
+	unmap(one, sgt, DMA_BIDIRECTIONAL);
+}
+
+/* A device that cannot map the buffer leaves everything as it was. */
+static void dma_heap_buffer_map_error(struct kunit *test)
+{
+	fake_heap(test)->chunks[0] = 1;
+	heap_kunit_test_map_error(test, HEAP_NAME);
+}
+
+/* An attachment has one mapping at a time, and the second does not hurt it. */
+static void dma_heap_buffer_map_twice(struct kunit *test)
+{
+	struct dma_buf_attachment *attach;
+	struct heap_kunit_importer *importer;
+	struct dma_buf *dmabuf;
+	struct sg_table *sgt;
+
+	fake_heap(test);
+	dmabuf = fake_buffer(test, 4);
+	importer = heap_kunit_importer(test, "heap-importer");
+	attach = heap_kunit_attach(test, dmabuf, importer->dev);
+	sgt = map(test, attach, DMA_TO_DEVICE);
+	KUNIT_EXPECT_PTR_EQ(test, dma_buf_map_attachment_unlocked(attach, DMA_TO_DEVICE),
+			    ERR_PTR(-EBUSY));
+	KUNIT_EXPECT_PTR_EQ(test, dma_buf_map_attachment_unlocked(attach, DMA_FROM_DEVICE),
+			    ERR_PTR(-EBUSY));
+	KUNIT_EXPECT_EQ(test, dma_buf_end_cpu_access(dmabuf, DMA_BIDIRECTIONAL), 0);
+	unmap(attach, sgt, DMA_TO_DEVICE);
+	if (heap_kunit_importer_records()) {
+		KUNIT_EXPECT_EQ(test, importer->maps, 1);
+		KUNIT_EXPECT_EQ(test, importer->syncs, 1);
+		KUNIT_EXPECT_EQ(test, importer->sync_dir, DMA_TO_DEVICE);
+	}
+	sgt = map(test, attach, DMA_FROM_DEVICE);
+	unmap(attach, sgt, DMA_FROM_DEVICE);
+}
+
+/* A mapping goes as it came, whatever the importer remembers of it. */
+static void dma_heap_buffer_unmap_as_mapped(struct kunit *test)
+{
+	struct dma_buf_attachment *attach;
+	struct heap_kunit_importer *importer;
+	struct fake_heap *fake = fake_heap(test);
+	struct sg_table *sgt;
+
+	if (!heap_kunit_importer_records())
+		kunit_skip(test, "devices have no DMA operations of their own here");
+
+	fake->dma_attrs = DMA_ATTR_SKIP_CPU_SYNC;
+	importer = heap_kunit_importer(test, "heap-importer");
+	attach = heap_kunit_attach(test, fake_buffer(test, 4), importer->dev);
+	sgt = map(test, attach, DMA_TO_DEVICE);
+	unmap(attach, sgt, DMA_BIDIRECTIONAL);
+	KUNIT_EXPECT_EQ(test, importer->map_attrs, DMA_ATTR_SKIP_CPU_SYNC);
+	KUNIT_EXPECT_EQ(test, importer->unmap_attrs, DMA_ATTR_SKIP_CPU_SYNC);
+	KUNIT_EXPECT_EQ(test, importer->unmap_dir, DMA_TO_DEVICE);
+}
+
+static void dma_heap_buffer_sync_direction(struct kunit *test)
+{
+	fake_heap(test);
+	heap_kunit_test_sync_direction(test, HEAP_NAME);
+}
+
+static void dma_heap_buffer_sync_order(struct kunit *test)
+{
+	fake_heap(test);
+	heap_kunit_test_sync_order(test, HEAP_NAME);
+}
+
+static void dma_heap_buffer_map_sync_race(struct kunit *test)
+{
+	fake_heap(test);
+	heap_kunit_test_map_sync_race(test, HEAP_NAME);
+}
+
+/* Every mapping is synchronised, once an access, and none that is not there. */
+static void dma_heap_buffer_sync_each(struct kunit *test)
+{
+	struct heap_kunit_importer *importer[3];
+	struct dma_buf_attachment *attach[3];
+	struct sg_table *sgt[3];
+	struct dma_buf *dmabuf;
+	unsigned int i, mapped;
+
+	if (!heap_kunit_importer_records())
+		kunit_skip(test, "devices have no DMA operations of their own here");
+
+	fake_heap(test)->chunks[0] = 1;
+	dmabuf = fake_buffer(test, 4);
+	for (i = 0; i < 3; i++) {
+		static const char * const names[] = { "heap-one", "heap-two", "heap-three" };
+
+		importer[i] = heap_kunit_importer(test, names[i]);
+		attach[i] = heap_kunit_attach(test, dmabuf, importer[i]->dev);
+	}
+	for (mapped = 0; mapped <= 3; mapped++) {
+		for (i = 0; i < 3; i++)
+			importer[i]->syncs = 0;
+		KUNIT_EXPECT_EQ(test, dma_buf_begin_cpu_access(dmabuf, DMA_BIDIRECTIONAL), 0);
+		for (i = 0; i < 3; i++)
+			KUNIT_EXPECT_EQ(test, importer[i]->syncs, i < mapped ? 1 : 0);
+		KUNIT_EXPECT_EQ(test, dma_buf_end_cpu_access(dmabuf, DMA_BIDIRECTIONAL), 0);
+		for (i = 0; i < 3; i++)
+			KUNIT_EXPECT_EQ(test, importer[i]->syncs, i < mapped ? 2 : 0);
+		if (mapped < 3)
+			sgt[mapped] = map(test, attach[mapped], DMA_BIDIRECTIONAL);
+	}
+	for (i = 0; i < 3; i++)
+		unmap(attach[i], sgt[i], DMA_BIDIRECTIONAL);
+}
+
+/* Protected memory is for devices: the CPU has no way to it. */
+static void dma_heap_buffer_protected(struct kunit *test)
+{
+	struct heap_kunit_importer *importer;
+	struct dma_buf_attachment *attach;
+	struct dma_buf *dmabuf;
+	struct iosys_map map_;
+	struct sg_table *sgt;
+
+	fake_heap_props(test, DMA_HEAP_PROTECTED);
+	dmabuf = fake_buffer(test, 4);
+	KUNIT_EXPECT_NOT_NULL(test, dma_heap_buffer_of(dmabuf));
+	KUNIT_EXPECT_NULL(test, dmabuf->ops->mmap);
+	KUNIT_EXPECT_EQ(test, dma_buf_vmap_unlocked(dmabuf, &map_), -EINVAL);
+
+	importer = heap_kunit_importer(test, "heap-importer");
+	attach = heap_kunit_attach(test, dmabuf, importer->dev);
+	sgt = map(test, attach, DMA_BIDIRECTIONAL);
+	KUNIT_EXPECT_EQ(test, dma_length(sgt), dmabuf->size);
+	KUNIT_EXPECT_EQ(test, dma_buf_begin_cpu_access(dmabuf, DMA_BIDIRECTIONAL), 0);
+	KUNIT_EXPECT_EQ(test, dma_buf_end_cpu_access(dmabuf, DMA_BIDIRECTIONAL), 0);
+	KUNIT_EXPECT_EQ(test, importer->syncs, 0);
+	unmap(attach, sgt, DMA_BIDIRECTIONAL);
+}
+
+static const char *fence_name(struct dma_fence *fence)
+{
+	return "heap-kunit";
+}
+
+static const struct dma_fence_ops fence_ops = {
+	.get_driver_name = fence_name,
+	.get_timeline_name = fence_name,
+};
+
+struct access {
+	struct dma_buf *dmabuf;
+	struct completion done;
+	int ret;
+};
+
+static int access_thread(void *data)
+{
+	struct access *access = data;
+
+	access->ret = dma_buf_begin_cpu_access(access->dmabuf, DMA_FROM_DEVICE);
+	kthread_complete_and_exit(&access->done, 0);
+}
+
+/* What a device is still writing is waited for, and synchronised after that. */
+static void dma_heap_buffer_sync_after_fence(struct kunit *test)
+{
+	struct access access = { .done = COMPLETION_INITIALIZER_ONSTACK(access.done) };
+	struct heap_kunit_importer *importer;
+	struct dma_buf_attachment *attach;
+	struct task_struct *task;
+	struct dma_fence *fence;
+	struct dma_buf *dmabuf;
+	struct sg_table *sgt;
+
+	if (!heap_kunit_importer_records())
+		kunit_skip(test, "devices have no DMA operations of their own here");
+
+	fake_heap(test);
+	dmabuf = fake_buffer(test, 4);
+	importer = heap_kunit_importer(test, "heap-importer");
+	attach = heap_kunit_attach(test, dmabuf, importer->dev);
+	sgt = map(test, attach, DMA_FROM_DEVICE);
+
+	fence = kzalloc_obj(*fence);
+	KUNIT_ASSERT_NOT_NULL(test, fence);
+	dma_fence_init64(fence, &fence_ops, NULL, dma_fence_context_alloc(1), 1);
+	dma_resv_lock(dmabuf->resv, NULL);
+	KUNIT_EXPECT_EQ(test, dma_resv_reserve_fences(dmabuf->resv, 1), 0);
+	dma_resv_add_fence(dmabuf->resv, fence, DMA_RESV_USAGE_WRITE);
+	dma_resv_unlock(dmabuf->resv);
+
+	access.dmabuf = dmabuf;
+	task = kthread_run(access_thread, &access, "heap-kunit-access");
+	if (!IS_ERR(task)) {
+		KUNIT_EXPECT_EQ(test, wait_for_completion_timeout(&access.done, HZ / 10), 0);
+		KUNIT_EXPECT_EQ(test, importer->syncs, 0);
+		dma_fence_signal(fence);
+		wait_for_completion(&access.done);
+		KUNIT_EXPECT_EQ(test, access.ret, 0);
+		KUNIT_EXPECT_EQ(test, importer->syncs, 1);
+	} else {
+		KUNIT_FAIL(test, "no thread");
+		dma_fence_signal(fence);
+	}
+	dma_fence_put(fence);
+	unmap(attach, sgt, DMA_FROM_DEVICE);
+}
+
+struct worker {
+	struct dma_buf *dmabuf;
+	struct dma_buf_attachment *attach;
+	unsigned int rounds;
+	unsigned int errors;
+	struct completion done;
+};
+
+static int worker_thread(void *data)
+{
+	struct worker *w = data;
+	struct iosys_map map;
+	struct sg_table *sgt;
+	unsigned int i;
+
+	for (i = 0; i < w->rounds; i++) {
+		if (w->attach) {
+			sgt = dma_buf_map_attachment_unlocked(w->attach, DMA_BIDIRECTIONAL);
+			if (IS_ERR(sgt)) {
+				w->errors++;
+				continue;
+			}
+			if (dma_length(sgt) != w->dmabuf->size)
+				w->errors++;
+			if (dma_buf_begin_cpu_access(w->dmabuf, DMA_TO_DEVICE) ||
+			    dma_buf_end_cpu_access(w->dmabuf, DMA_TO_DEVICE))
+				w->errors++;
+			dma_buf_unmap_attachment_unlocked(w->attach, sgt, DMA_BIDIRECTIONAL);
+		} else {
+			if (dma_buf_vmap_unlocked(w->dmabuf, &map)) {
+				w->errors++;
+				continue;
+			}
+			if (memchr_inv(map.vaddr, 0, w->dmabuf->size))
+				w->errors++;
+			dma_buf_vunmap_unlocked(w->dmabuf, &map);
+		}
+		cond_resched();
+	}
+	kthread_complete_and_exit(&w->done, 0);
+}
+
+/*
+ * Three devices map, synchronise and unmap, and the kernel maps and unmaps, all
+ * at a time: each finds what it should, and no mapping goes away while it is
+ * synchronised.
+ */
+static void dma_heap_buffer_threads(struct kunit *test)
+{
+	static const char * const names[] = { "heap-one", "heap-two", "heap-three" };
+	struct heap_kunit_importer *importer[3];
+	struct worker *w;
+	unsigned int i;
+
+	fake_heap(test)->chunks[0] = 1;
+	w = kunit_kcalloc(test, 4, sizeof(*w), GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(test, w);
+	w[3].dmabuf = fake_buffer(test, 4);
+	for (i = 0; i < 3; i++) {
+		importer[i] = heap_kunit_importer(test, names[i]);
+		w[i].dmabuf = w[3].dmabuf;
+		w[i].attach = heap_kunit_attach(test, w[i].dmabuf, importer[i]->dev);
+	}
+	for (i = 0; i < 4; i++) {
+		w[i].rounds = 300;
+		init_completion(&w[i].done);
+		if (IS_ERR(kthread_run(worker_thread, &w[i], "heap-kunit-%u", i))) {
+			w[i].errors++;
+			complete(&w[i].done);
+		}
+	}
+	for (i = 0; i < 4; i++) {
+		wait_for_completion(&w[i].done);
+		KUNIT_EXPECT_EQ(test, w[i].errors, 0);
+		if (i < 3)
+			KUNIT_EXPECT_EQ(test, importer[i]->strays, 0);
+	}
+}
+
+/*
+ * Chunks of almost 4 GiB, as a scatterlist entry can have: where a page of the
+ * buffer is does not depend on what 32 bits can count, nor on what was asked
+ * before.  The memory need not be there, and is not.
+ */
+static void dma_heap_buffer_large(struct kunit *test)
+{
+	const unsigned long chunk = PFN_DOWN(ALIGN_DOWN(UINT_MAX, PMD_SIZE));
+	static const unsigned int order[] = { 0, 1, 2, 2, 1, 0, 2, 0, 1 };
+	struct dma_heap_buffer buffer = {};
+	unsigned long first, pfn, at;
+	struct scatterlist sgl[3];
+	struct page *page;
+	unsigned int i;
+
+	if (sizeof(size_t) <= 4)
+		kunit_skip(test, "no buffer has 4 GiB where a size_t has 32 bits");
+
+	page = alloc_page(GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(test, page);
+	first = page_to_pfn(page);
+	spin_lock_init(&buffer.last_lock);
+
+	sg_init_table(sgl, 3);
+	for (i = 0; i < 3; i++)
+		sg_set_page(&sgl[i], page, chunk << PAGE_SHIFT, 0);
+	buffer.table = (struct sg_table){ .sgl = sgl, .nents = 3, .orig_nents = 3 };
+	buffer.len = 3 * (chunk << PAGE_SHIFT);
+
+	for (i = 0; i < ARRAY_SIZE(order); i++) {
+		at = order[i] * chunk;
+		KUNIT_EXPECT_EQ(test, dma_heap_run(&buffer, at, &pfn), chunk);
+		KUNIT_EXPECT_EQ(test, pfn, first);
+		KUNIT_EXPECT_EQ(test, dma_heap_run(&buffer, at + 5, &pfn), chunk - 5);
+		KUNIT_EXPECT_EQ(test, pfn, first + 5);
+		KUNIT_EXPECT_EQ(test, dma_heap_run(&buffer, at + chunk - 1, &pfn), 1);
+		KUNIT_EXPECT_EQ(test, pfn, first + chunk - 1);
+		KUNIT_EXPECT_EQ(test, dma_heap_run(&buffer, 3 * chunk, &pfn), 0);
+		KUNIT_EXPECT_EQ(test, dma_heap_run(&buffer, ULONG_MAX, &pfn), 0);
+	}
+	__free_page(page);
+}
+
+static struct kunit_case dma_heap_buffer_cases[] = {
+	KUNIT_CASE(dma_heap_buffer_invalid),
+	KUNIT_CASE(dma_heap_buffer_write_combined),
+	KUNIT_CASE(dma_heap_buffer_release),
+	KUNIT_CASE(dma_heap_buffer_whose),
+	KUNIT_CASE_PARAM(dma_heap_buffer_vmap, layouts_gen_params),
+	KUNIT_CASE(dma_heap_buffer_vmap_fails),
+	KUNIT_CASE_PARAM(dma_heap_buffer_devices, layouts_gen_params),
+	KUNIT_CASE(dma_heap_buffer_copy_fails),
+	KUNIT_CASE(dma_heap_buffer_map_error),
+	KUNIT_CASE(dma_heap_buffer_map_twice),
+	KUNIT_CASE(dma_heap_buffer_unmap_as_mapped),
+	KUNIT_CASE(dma_heap_buffer_sync_direction),
+	KUNIT_CASE(dma_heap_buffer_sync_order),
+	KUNIT_CASE(dma_heap_buffer_sync_each),
+	KUNIT_CASE(dma_heap_buffer_sync_after_fence),
+	KUNIT_CASE(dma_heap_buffer_map_sync_race),
+	KUNIT_CASE(dma_heap_buffer_threads),
+	KUNIT_CASE(dma_heap_buffer_protected),
+	KUNIT_CASE(dma_heap_buffer_large),
+	{}
+};
+
+static struct kunit_suite dma_heap_buffer_suite = {
+	.name = "dma_heap_buffer",
+	.test_cases = dma_heap_buffer_cases,
+};
+
+kunit_test_suite(dma_heap_buffer_suite);
+
+MODULE_DESCRIPTION("KUnit suite of the buffers of DMA-BUF heaps");
+MODULE_LICENSE("GPL");
+MODULE_IMPORT_NS("DMA_BUF");
+MODULE_IMPORT_NS("DMA_BUF_HEAP");
+MODULE_IMPORT_NS("EXPORTED_FOR_KUNIT_TESTING");

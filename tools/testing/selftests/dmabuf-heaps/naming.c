@@ -1,0 +1,378 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Which CMA heaps a machine has, told from its command line, its device tree and
+ * the kernel's configuration, and nothing that the heaps say of themselves.
+ */
+
+#define _GNU_SOURCE
+#include <limits.h>
+#include <sys/stat.h>
+
+#include "heap.h"
+#include "kselftest_harness.h"
+
+#define REGIONS "/proc/device-tree/reserved-memory"
+#define CMA_DEBUG "/sys/kernel/debug/cma"
+#define DEFAULT_NAME "default_cma_region"
+#define MAX_NAMES 64
+
+struct names {
+	unsigned int nr;
+	char *name[MAX_NAMES];
+};
+
+static void names_add(struct names *names, const char *name)
+{
+	if (names->nr < MAX_NAMES)
+		names->name[names->nr++] = strdup(name);
+}
+
+static bool names_have(const struct names *names, const char *name)
+{
+	unsigned int i;
+
+	for (i = 0; i < names->nr; i++) {
+		if (!strcmp(names->name[i], name))
+			return true;
+	}
+
+	return false;
+}
+
+/* A line of the kernel's configuration that begins like that, or NULL. */
+static char *config_line(const char *begin)
+{
+	static char line[256];
+	FILE *f = popen("zcat /proc/config.gz 2>/dev/null", "r");
+	bool found = false;
+
+	while (f && !found && fgets(line, sizeof(line), f))
+		found = !strncmp(line, begin, strlen(begin));
+	if (f)
+		pclose(f);
+
+	return found ? line : NULL;
+}
+
+/* The size that cma= asks for, or -1 when it is not there. */
+static long long cmdline_cma(void)
+{
+	char line[4096] = {}, *word, *save = NULL;
+	FILE *f = fopen("/proc/cmdline", "re");
+	long long size = -1;
+
+	if (f) {
+		if (!fgets(line, sizeof(line), f))
+			line[0] = '\0';
+		fclose(f);
+	}
+	line[strcspn(line, "\n")] = '\0';
+	for (word = strtok_r(line, " ", &save); word; word = strtok_r(NULL, " ", &save)) {
+		if (!strncmp(word, "cma=", 4))
+			size = strtoll(word + 4, NULL, 0);
+	}
+
+	return size;
+}
+
+static bool has_property(const char *node, const char *property)
+{
+	char path[512];
+
+	snprintf(path, sizeof(path), REGIONS "/%s/%s", node, property);
+
+	return access(path, F_OK) == 0;
+}
+
+/* Is one of the strings of a property that? */
+static bool property_is(const char *node, const char *property, const char *value)
+{
+	char path[512], buf[512] = {}, *s;
+	bool found = false;
+	size_t n = 0;
+	FILE *f;
+
+	snprintf(path, sizeof(path), REGIONS "/%s/%s", node, property);
+	f = fopen(path, "re");
+	if (!f)
+		return false;
+	n = fread(buf, 1, sizeof(buf) - 1, f);
+	fclose(f);
+	for (s = buf; s < buf + n; s += strlen(s) + 1)
+		found |= !strcmp(s, value);
+
+	return found;
+}
+
+static bool is_region(const char *node)
+{
+	return property_is(node, "compatible", "shared-dma-pool") &&
+	       has_property(node, "reusable") && !has_property(node, "no-map") &&
+	       (!has_property(node, "status") || property_is(node, "status", "okay") ||
+		property_is(node, "status", "ok"));
+}
+
+/* The rule, once more. Returns the name of the default region, or NULL. */
+static char *expect(struct names *names, bool legacy)
+{
+	static const char * const taken[] = { DEFAULT_NAME, "system", "system_cc_shared" };
+	const long long cmdline = cmdline_cma();
+	char *config = config_line("CONFIG_CMA_SIZE_MBYTES=");
+	char *region = NULL;
+	struct dirent *e;
+	unsigned int i;
+	DIR *dir;
+
+	if (cmdline > 0)
+		region = strdup("reserved");
+	dir = opendir(REGIONS);
+	while (dir && (e = readdir(dir))) {
+		if (!is_region(e->d_name))
+			continue;
+		if (has_property(e->d_name, "linux,cma-default")) {
+			/* the command line has the last word, also for none */
+			if (cmdline < 0)
+				region = strdup(e->d_name);
+			continue;
+		}
+		for (i = 0; i < ARRAY_SIZE(taken) && strcmp(e->d_name, taken[i]); i++)
+			;
+		/* CMA knows regions by 63 characters */
+		if (i == ARRAY_SIZE(taken) && strlen(e->d_name) < 64)
+			names_add(names, e->d_name);
+	}
+	if (dir)
+		closedir(dir);
+	if (!region && cmdline < 0 && config && atoi(strchr(config, '=') + 1) > 0)
+		region = strdup("reserved");
+	if (region) {
+		names_add(names, DEFAULT_NAME);
+		if (legacy && !names_have(names, region))
+			names_add(names, region);
+	}
+
+	return region;
+}
+
+FIXTURE(naming)
+{
+	struct names expected;
+	struct names found;
+	/* the name of the default region, if there is one */
+	char *region;
+	bool legacy;
+};
+
+FIXTURE_SETUP(naming)
+{
+	struct dirent *e;
+	DIR *dir;
+
+	if (!config_line("CONFIG_DMABUF_HEAPS_CMA="))
+		SKIP(return, "no /proc/config.gz, or no CMA heaps in it");
+	self->legacy = config_line("CONFIG_DMABUF_HEAPS_CMA_LEGACY=y");
+	self->region = expect(&self->expected, self->legacy);
+
+	dir = opendir(HEAP_DIR);
+	while (dir && (e = readdir(dir))) {
+		/* what is no CMA heap */
+		if (e->d_name[0] == '.' || !strcmp(e->d_name, "system") ||
+		    !strcmp(e->d_name, "system_cc_shared") ||
+		    !strncmp(e->d_name, "protected,", 10))
+			continue;
+		names_add(&self->found, e->d_name);
+	}
+	if (dir)
+		closedir(dir);
+}
+
+FIXTURE_TEARDOWN(naming)
+{
+	unsigned int i;
+
+	for (i = 0; i < self->expected.nr; i++)
+		free(self->expected.name[i]);
+	for (i = 0; i < self->found.nr; i++)
+		free(self->found.name[i]);
+	free(self->region);
+}
+
+/* Those heaps and no others. */
+TEST_F(naming, nodes)
+{
+	unsigned int i;
+
+	for (i = 0; i < self->expected.nr; i++) {
+		EXPECT_TRUE(names_have(&self->found, self->expected.name[i])) {
+			TH_LOG("there is no %s", self->expected.name[i]);
+		}
+	}
+	for (i = 0; i < self->found.nr; i++) {
+		EXPECT_TRUE(names_have(&self->expected, self->found.name[i])) {
+			TH_LOG("there should be no %s", self->found.name[i]);
+		}
+	}
+	TH_LOG("%u heaps, default region %s, legacy %s", self->found.nr,
+	       self->region ?: "none", self->legacy ? "y" : "n");
+}
+
+/* The kernel log from its start, or NULL if that is not there any more. */
+static char *kernel_log(void)
+{
+	size_t size = 8 << 20, n = 0;
+	char *log = calloc(1, size);
+	int fd = open("/dev/kmsg", O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+	ssize_t got;
+
+	while (log && fd >= 0 && n + 8192 < size) {
+		got = read(fd, log + n, 8191);
+		if (got > 0)
+			n += got;
+		else if (got == 0 || errno != EPIPE)
+			break;
+	}
+	if (fd >= 0)
+		close(fd);
+	if (!log || !strstr(log, "Linux version ")) {
+		free(log);
+		return NULL;
+	}
+
+	return log;
+}
+
+/* What should have a heap and has none is in the log, and nothing else. */
+TEST_F(naming, messages)
+{
+	char text[NAME_MAX + 64], *log = kernel_log();
+	struct dirent *e;
+	DIR *dir;
+
+	if (!log)
+		SKIP(return, "the log has lost its beginning");
+	dir = opendir(REGIONS);
+	if (!dir) {
+		free(log);
+		SKIP(return, "there are no regions in a device tree");
+	}
+	while ((e = readdir(dir))) {
+		bool region = e->d_name[0] != '.' && is_region(e->d_name) &&
+			      !has_property(e->d_name, "linux,cma-default");
+		bool heap = names_have(&self->found, e->d_name);
+
+		if (!strcmp(e->d_name, DEFAULT_NAME) || !strcmp(e->d_name, "system"))
+			heap = false;
+		snprintf(text, sizeof(text), "no heap for region %s:", e->d_name);
+		if (strlen(e->d_name) >= 64)
+			snprintf(text, sizeof(text), "%s: name too long", e->d_name);
+		EXPECT_EQ(region && !heap, !!strstr(log, text)) {
+			TH_LOG("%s", text);
+		}
+	}
+	closedir(dir);
+	free(log);
+}
+
+/* Each of them allocates. */
+TEST_F(naming, allocate)
+{
+	unsigned int i;
+	int heap, buf;
+
+	for (i = 0; i < self->found.nr; i++) {
+		heap = heap_open(self->found.name[i]);
+		ASSERT_LE(0, heap);
+		buf = heap_alloc(heap, 4096);
+		EXPECT_LE(0, buf) {
+			TH_LOG("%s: %s", self->found.name[i], strerror(errno));
+		}
+		close(buf);
+		close(heap);
+	}
+}
+
+/* What fdinfo says of a dma-buf's exporter. */
+static bool exporter_is(int buf, const char *name)
+{
+	char path[64], line[256], exporter[200] = "";
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", buf);
+	f = fopen(path, "re");
+	while (f && fgets(line, sizeof(line), f)) {
+		if (sscanf(line, "exp_name: %199s", exporter) == 1)
+			break;
+	}
+	if (f)
+		fclose(f);
+
+	return !strcmp(exporter, name);
+}
+
+/* The old name is one of the same heap, and counts where the heap does. */
+TEST_F(naming, old_name)
+{
+	unsigned long long before, after, alias;
+	int heap, buf;
+
+	if (!self->region || !self->legacy || !strcmp(self->region, DEFAULT_NAME))
+		SKIP(return, "the default region has no old name here");
+
+	heap = heap_open(self->region);
+	ASSERT_LE(0, heap);
+	if (!heap_counter(DEFAULT_NAME, "bytes", &before))
+		SKIP(return, "no debugfs");
+	buf = heap_alloc(heap, 1 << 20);
+	ASSERT_LE(0, buf);
+	EXPECT_TRUE(exporter_is(buf, DEFAULT_NAME));
+	ASSERT_TRUE(heap_counter(DEFAULT_NAME, "bytes", &after));
+	ASSERT_TRUE(heap_counter(self->region, "bytes", &alias));
+	EXPECT_EQ(before + (1 << 20), after);
+	EXPECT_EQ(after, alias);
+	close(buf);
+	close(heap);
+}
+
+static bool cma_debug(const char *region, const char *what, unsigned long long *value)
+{
+	char path[512];
+	bool ok = false;
+	FILE *f;
+
+	snprintf(path, sizeof(path), CMA_DEBUG "/%s/%s", region, what);
+	f = fopen(path, "re");
+	if (f) {
+		ok = fscanf(f, "%llu", value) == 1;
+		fclose(f);
+	}
+
+	return ok;
+}
+
+/* Why an allocation fails can be looked up: no free run is that long. */
+TEST_F(naming, largest_free_run)
+{
+	const long page = sysconf(_SC_PAGESIZE);
+	unsigned long long run, count, used, used_now;
+	int heap, buf;
+
+	if (!self->region)
+		SKIP(return, "there is no default region");
+	if (!cma_debug(self->region, "maxchunk", &run) || !cma_debug(self->region, "count", &count))
+		SKIP(return, "no CMA in debugfs");
+
+	heap = heap_open(DEFAULT_NAME);
+	ASSERT_LE(0, heap);
+	EXPECT_LE(run, count);
+	EXPECT_EQ(-1, heap_alloc(heap, (run + 1) * page));
+	EXPECT_EQ(ENOMEM, errno);
+	ASSERT_TRUE(cma_debug(self->region, "used", &used));
+	buf = heap_alloc(heap, 16 * page);
+	ASSERT_LE(0, buf);
+	ASSERT_TRUE(cma_debug(self->region, "used", &used_now));
+	EXPECT_EQ(used + 16, used_now);
+	close(buf);
+	close(heap);
+}
+
+TEST_HARNESS_MAIN
