@@ -308,11 +308,15 @@ TEST_F(mmap, munmap_part)
 	const size_t middle = self->huge / self->page * 3 / 2;
 
 	ASSERT_EQ(0, munmap(self->map + middle * self->page, self->page));
-	EXPECT_TRUE(faults(self->map + middle * self->page, false));
+	/* what is mapped again next to the hole is not mapped across it */
 	EXPECT_EQ(0, wrong(self->map, middle, self->page, 0));
+	EXPECT_TRUE(faults(self->map + middle * self->page, false));
+	ASSERT_EQ(0, munmap(self->map, (middle - 1) * self->page));
 	EXPECT_EQ(0, wrong(self->map + (middle + 1) * self->page, self->pages - middle - 1,
 			   self->page, middle + 1));
-	stamp(self->map, middle, self->page, 0);
+	EXPECT_TRUE(faults(self->map + middle * self->page, false));
+	EXPECT_EQ(0, wrong(self->map + (middle - 1) * self->page, 1, self->page, middle - 1));
+	EXPECT_TRUE(faults(self->map + (middle - 2) * self->page, false));
 }
 
 TEST_F(mmap, mremap)
