@@ -80,8 +80,9 @@
  *		dma_heap_remove() to wait for that; nothing else is done
  *		under it, copying from and to userspace least of all
  * @list:	entry in the list of heaps, until the heap is removed
- * @real:	the heap that this is another name of, or this one; a reference of
- *		its device is held in the former case
+ * @real:	the heap that this is another name of, or this one; in the former
+ *		case a reference of its device is held, and what belongs to the
+ *		owner, and the counters, is not set here
  * @owner:	module that @ops belongs to
  * @ops:	what the heap's owner does
  * @priv:	what the heap's owner wants to find again
@@ -195,7 +196,7 @@ static int dma_heap_open(struct inode *inode, struct file *file)
 	struct dma_heap *heap = container_of(inode->i_cdev, struct dma_heap, cdev);
 
 	scoped_guard(mutex, &dma_heaps_lock) {
-		if (heap->removed)
+		if (heap->removed || heap->real->removed)
 			return -ENODEV;
 	}
 	file->private_data = heap;
@@ -241,7 +242,7 @@ struct dma_heap *dma_heap_find(const char *name)
 
 	guard(mutex)(&dma_heaps_lock);
 	heap = dma_heap_lookup(name);
-	if (!heap)
+	if (!heap || heap->real->removed)
 		return NULL;
 	heap = heap->real;
 	if (!try_module_get(heap->owner))
@@ -559,9 +560,9 @@ static int dma_heap_publish(struct dma_heap *heap)
  *
  * Context: Process context. May sleep.
  * Return: The heap, or an error pointer: -EINVAL when the name is none, the
- * operation is missing or a property unknown, -EEXIST when there is a heap of
- * that name, -ENOSPC when there are 128 heaps, -ENOMEM, or what adding the
- * device returned.
+ * operation is missing or a property unknown, -EEXIST when there is a heap or
+ * an alias of that name, -ENOSPC when there are 128 of them, -ENOMEM, or what
+ * adding the device returned.
  */
 struct dma_heap *__dma_heap_add(const struct dma_heap_export_info *exp_info,
 				struct module *owner)
@@ -606,11 +607,12 @@ EXPORT_SYMBOL_NS_GPL(__dma_heap_add, "DMA_BUF_HEAP");
  * either name gets the same: buffers are named after @heap, and count there.
  *
  * The alias is taken away by dma_heap_remove(), before @heap or after it. Once
- * @heap is removed, allocating by the alias fails with -ENODEV.
+ * @heap is removed, the alias is there in name only: opening its node, and
+ * allocating by a file that is open, fail with -ENODEV.
  *
  * Context: Process context. May sleep.
  * Return: The alias, for dma_heap_remove() alone, or an error pointer: -EINVAL
- * when the name is none, -EEXIST when there is a heap or an alias of that name,
+ * when the name is none, -ENODEV when @heap is removed, -EEXIST when there is a heap or an alias of that name,
  * -ENOSPC when there are 128 of them, -ENOMEM, or what adding the device
  * returned.
  */
@@ -623,7 +625,9 @@ struct dma_heap *dma_heap_add_alias(struct dma_heap *heap, const char *name)
 		return ERR_PTR(-EINVAL);
 
 	guard(mutex)(&dma_heaps_lock);
-	alias = dma_heap_create(name, heap);
+	if (heap->real->removed)
+		return ERR_PTR(-ENODEV);
+	alias = dma_heap_create(name, heap->real);
 	if (IS_ERR(alias))
 		return alias;
 
@@ -638,7 +642,7 @@ EXPORT_SYMBOL_NS_GPL(dma_heap_add_alias, "DMA_BUF_HEAP");
 
 /**
  * dma_heap_remove() - take a heap away
- * @heap: the heap, as dma_heap_add() returned it
+ * @heap: the heap, as dma_heap_add() returned it, or dma_heap_add_alias()
  *
  * Takes the heap's name and its node away, makes every further use of files
  * that are open fail with -ENODEV, and waits for calls of the heap's allocate

@@ -205,15 +205,12 @@ EXPORT_SYMBOL_IF_KUNIT(cma_heap_name);
 
 static int __init cma_heap_add(struct cma *cma, bool is_default)
 {
-	const bool legacy = IS_ENABLED(CONFIG_DMABUF_HEAPS_CMA_LEGACY);
-	const char *region = cma_get_name(cma);
 	struct dma_heap_export_info exp_info = {
-		.name = cma_heap_name(region, is_default, legacy, 0),
+		.name = cma_heap_name(cma_get_name(cma), is_default, false, 0),
 		.ops = &cma_heap_ops,
 		.properties = DMA_HEAP_CONTIGUOUS,
 	};
 	struct cma_heap *cma_heap;
-	const char *alias;
 	int ret;
 
 	if (IS_ERR(exp_info.name))
@@ -236,17 +233,30 @@ static int __init cma_heap_add(struct cma *cma, bool is_default)
 	}
 	list_add(&cma_heap->node, &cma_heaps);
 
-	alias = cma_heap_name(region, is_default, legacy, 1);
-	if (alias) {
-		cma_heap->alias = dma_heap_add_alias(cma_heap->heap, alias);
-		if (IS_ERR(cma_heap->alias)) {
-			pr_err("%s is not there as %s: %pe\n", exp_info.name, alias,
-			       cma_heap->alias);
-			cma_heap->alias = NULL;
-		}
-	}
-
 	return 0;
+}
+
+/* The name that the heap of the default region had, where nobody else has it. */
+static void __init cma_heap_add_old_name(struct cma *cma)
+{
+	const char *name = cma_heap_name(cma_get_name(cma), true,
+					 IS_ENABLED(CONFIG_DMABUF_HEAPS_CMA_LEGACY), 1);
+	struct cma_heap *cma_heap;
+	struct dma_heap *alias;
+
+	if (!name)
+		return;
+
+	list_for_each_entry(cma_heap, &cma_heaps, node) {
+		if (cma_heap->cma != cma)
+			continue;
+		alias = dma_heap_add_alias(cma_heap->heap, name);
+		if (IS_ERR(alias))
+			pr_err("%s is not there as %s: %pe\n",
+			       dma_heap_get_name(cma_heap->heap), name, alias);
+		else
+			cma_heap->alias = alias;
+	}
 }
 
 static int __init cma_heap_init(void)
@@ -255,7 +265,6 @@ static int __init cma_heap_init(void)
 	unsigned int i;
 	int ret;
 
-	/* the first to choose a name, wherever it is among the regions */
 	if (default_cma) {
 		ret = cma_heap_add(default_cma, true);
 		if (ret)
@@ -269,6 +278,10 @@ static int __init cma_heap_init(void)
 		if (ret)
 			pr_err("no heap for region %s: %pe\n", cma_get_name(cma), ERR_PTR(ret));
 	}
+
+	/* a region's own name comes before the old one of another */
+	if (default_cma)
+		cma_heap_add_old_name(default_cma);
 
 	return 0;
 }

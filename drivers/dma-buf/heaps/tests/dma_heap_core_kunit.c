@@ -359,7 +359,7 @@ static void dma_heap_core_alias(struct kunit *test)
 {
 	const struct dma_heap_export_info info = { .name = "kunit-other", .ops = &no_ops };
 	struct fake_heap *fake = fake_heap(test, "kunit-alias");
-	struct dma_heap *alias, *heap;
+	struct dma_heap *alias, *second, *heap;
 	unsigned int i;
 
 	if (IS_ENABLED(CONFIG_DEBUG_KOBJECT_RELEASE))
@@ -387,15 +387,23 @@ static void dma_heap_core_alias(struct kunit *test)
 	dma_heap_put(heap);
 	KUNIT_EXPECT_EQ(test, atomic_read(&fake->released), 0);
 
-	/* the heap may go first */
+	/* an alias of an alias is one of the heap; the heap may go first */
 	alias = dma_heap_add_alias(fake->heap, "kunit-other");
 	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, alias);
-	heap = dma_heap_find("kunit-other");
+	second = dma_heap_add_alias(alias, "kunit-second");
+	KUNIT_EXPECT_NOT_ERR_OR_NULL(test, second);
+	heap = dma_heap_find("kunit-second");
+	KUNIT_EXPECT_PTR_EQ(test, heap, fake->heap);
 	fake_heap_remove_now(test, fake);
 	KUNIT_EXPECT_EQ(test, atomic_read(&fake->released), 1);
-	KUNIT_EXPECT_PTR_EQ(test, dma_heap_buffer_alloc(heap, PAGE_SIZE, O_RDWR, 0),
-			    ERR_PTR(-ENODEV));
+	if (heap)
+		KUNIT_EXPECT_PTR_EQ(test, dma_heap_buffer_alloc(heap, PAGE_SIZE, O_RDWR, 0),
+				    ERR_PTR(-ENODEV));
 	dma_heap_put(heap);
+	KUNIT_EXPECT_NULL(test, dma_heap_find("kunit-other"));
+	KUNIT_EXPECT_PTR_EQ(test, dma_heap_add_alias(alias, "kunit-third"), ERR_PTR(-ENODEV));
+	if (!IS_ERR(second))
+		dma_heap_remove(second);
 	dma_heap_remove(alias);
 	KUNIT_EXPECT_EQ(test, atomic_read(&fake->released), 1);
 }
