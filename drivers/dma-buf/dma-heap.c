@@ -612,9 +612,9 @@ EXPORT_SYMBOL_NS_GPL(__dma_heap_add, "DMA_BUF_HEAP");
  *
  * Context: Process context. May sleep.
  * Return: The alias, for dma_heap_remove() alone, or an error pointer: -EINVAL
- * when the name is none, -ENODEV when @heap is removed, -EEXIST when there is a heap or an alias of that name,
- * -ENOSPC when there are 128 of them, -ENOMEM, or what adding the device
- * returned.
+ * when the name is none, -ENODEV when @heap is removed, -EEXIST when there is a
+ * heap or an alias of that name, -ENOSPC when there are 128 of them, -ENOMEM, or
+ * what adding the device returned.
  */
 struct dma_heap *dma_heap_add_alias(struct dma_heap *heap, const char *name)
 {
