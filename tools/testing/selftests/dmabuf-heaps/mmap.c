@@ -305,18 +305,20 @@ TEST_F(mmap, mprotect_all)
 
 TEST_F(mmap, munmap_part)
 {
-	const size_t middle = self->huge / self->page * 3 / 2;
+	/* holes in two huge pages */
+	const size_t a = self->huge / self->page * 3 / 2, b = a + self->huge / self->page;
+	unsigned char *hole_a = self->map + a * self->page, *hole_b = self->map + b * self->page;
 
-	ASSERT_EQ(0, munmap(self->map + middle * self->page, self->page));
-	/* what is mapped again next to the hole is not mapped across it */
-	EXPECT_EQ(0, wrong(self->map, middle, self->page, 0));
-	EXPECT_TRUE(faults(self->map + middle * self->page, false));
-	ASSERT_EQ(0, munmap(self->map, (middle - 1) * self->page));
-	EXPECT_EQ(0, wrong(self->map + (middle + 1) * self->page, self->pages - middle - 1,
-			   self->page, middle + 1));
-	EXPECT_TRUE(faults(self->map + middle * self->page, false));
-	EXPECT_EQ(0, wrong(self->map + (middle - 1) * self->page, 1, self->page, middle - 1));
-	EXPECT_TRUE(faults(self->map + (middle - 2) * self->page, false));
+	ASSERT_EQ(0, munmap(hole_a, self->page));
+	ASSERT_EQ(0, munmap(hole_b, self->page));
+	/* what is mapped again behind a hole, or before one, is not mapped across it */
+	EXPECT_EQ(0, wrong(hole_a + self->page, b - a - 1, self->page, a + 1));
+	EXPECT_TRUE(faults(hole_a, false));
+	EXPECT_TRUE(faults(hole_b, false));
+	EXPECT_EQ(0, wrong(self->map, a, self->page, 0));
+	EXPECT_EQ(0, wrong(hole_b + self->page, self->pages - b - 1, self->page, b + 1));
+	EXPECT_TRUE(faults(hole_a, false));
+	EXPECT_TRUE(faults(hole_b, false));
 }
 
 TEST_F(mmap, mremap)
