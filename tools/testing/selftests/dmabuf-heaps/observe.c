@@ -191,4 +191,56 @@ TEST_F(observe, tracepoint)
 	fclose(trace);
 }
 
+/* How many lines of the trace have both? */
+static int count_events(const char *instance, const char *a, const char *b)
+{
+	char line[1024];
+	int n = 0;
+	FILE *f;
+
+	snprintf(line, sizeof(line), "%s/trace", instance);
+	f = fopen(line, "re");
+	while (f && fgets(line, sizeof(line), f))
+		n += strstr(line, a) && strstr(line, b);
+	if (f)
+		fclose(f);
+
+	return n;
+}
+
+/* A buffer comes and goes under one number, and goes with its last user. */
+TEST_F(observe, release_tracepoint)
+{
+	const unsigned long long len = 7 * self->page;
+	char path[160], alloc[400], release[400], ino[32];
+	struct stat st;
+	void *map;
+	int fd, buf;
+
+	snprintf(path, sizeof(path), TRACEFS "instances/dmabuf-heaps-%d", getpid());
+	if (mkdir(path, 0700))
+		SKIP(return, "no instance of tracefs: %s", strerror(errno));
+	strcpy(self->instance, path);
+	snprintf(path, sizeof(path), "%s/events/dma_heap/enable", self->instance);
+	fd = open(path, O_WRONLY | O_CLOEXEC);
+	ASSERT_LE(0, fd);
+	ASSERT_EQ(1, write(fd, "1", 1));
+
+	buf = heap_alloc(self->heap, len);
+	ASSERT_LE(0, buf);
+	ASSERT_EQ(0, fstat(buf, &st));
+	snprintf(ino, sizeof(ino), " ino=%llu\n", (unsigned long long)st.st_ino);
+	snprintf(alloc, sizeof(alloc), "dma_heap_alloc: name=%s len=%llu ", variant->name, len);
+	snprintf(release, sizeof(release), "dma_heap_release: name=%s len=%llu ", variant->name,
+		 len);
+	map = mmap(NULL, len, PROT_READ, MAP_SHARED, buf, 0);
+	ASSERT_NE(MAP_FAILED, map);
+	close(buf);
+	EXPECT_EQ(1, count_events(self->instance, alloc, ino));
+	EXPECT_EQ(0, count_events(self->instance, release, ino));
+	munmap(map, len);
+	EXPECT_EQ(1, count_events(self->instance, release, ino));
+	close(fd);
+}
+
 TEST_HARNESS_MAIN
