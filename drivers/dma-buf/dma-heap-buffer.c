@@ -28,6 +28,7 @@
 #include <linux/slab.h>
 #include <linux/spinlock.h>
 #include <linux/vmalloc.h>
+#include <asm/barrier.h>
 #include <trace/events/dma_heap.h>
 
 #include "dma-heap-buffer.h"
@@ -52,6 +53,13 @@
  * - The kernel maps the buffer at the address that a lone chunk has anyway, or
  *   into the vmalloc area.
  *
+ * Buffers of a heap whose property is DMA_HEAP_WRITE_COMBINED are mapped
+ * write-combined wherever the CPU maps them, and by devices with
+ * DMA_ATTR_UNCACHED. There are no caches to synchronise: CPU accesses are
+ * ordered against what goes before and after them, no more. A buffer has one
+ * such attribute for life. That no other mapping of its pages is in the way is
+ * the heap's concern.
+ *
  * A heap whose property is DMA_HEAP_PROTECTED has buffers for devices alone:
  * mmap() and vmap() fail with -EINVAL, and CPU accesses touch no cache.
  *
@@ -73,8 +81,16 @@ struct dma_heap_attachment {
 	enum dma_data_direction dir;
 };
 
+static bool is_write_combined(struct dma_heap_buffer *buffer)
+{
+	return buffer->dma_attrs & DMA_ATTR_UNCACHED;
+}
+
 static pgprot_t dma_heap_pgprot(struct dma_heap_buffer *buffer, pgprot_t prot)
 {
+	if (is_write_combined(buffer))
+		prot = pgprot_writecombine(prot);
+
 	return buffer->dma_attrs & DMA_ATTR_CC_SHARED ? pgprot_decrypted(prot) : prot;
 }
 
@@ -208,6 +224,12 @@ static int dma_heap_begin_cpu_access(struct dma_buf *dmabuf, enum dma_data_direc
 			return ret;
 	}
 
+	if (is_write_combined(buffer)) {
+		/* nothing is read that was there before the fences signalled */
+		rmb();
+		return 0;
+	}
+
 	guard(mutex)(&buffer->lock);
 	if (buffer->vaddr)
 		invalidate_kernel_vmap_range(buffer->vaddr, buffer->len);
@@ -224,6 +246,12 @@ static int dma_heap_end_cpu_access(struct dma_buf *dmabuf, enum dma_data_directi
 	struct dma_heap_buffer *buffer = dmabuf->priv;
 	struct dma_heap_attachment *a;
 	bool writers = false;
+
+	if (is_write_combined(buffer)) {
+		/* what waits to be combined is written before a device is told */
+		wmb();
+		return 0;
+	}
 
 	guard(mutex)(&buffer->lock);
 	if (buffer->vaddr)
@@ -375,24 +403,27 @@ static unsigned long dma_heap_get_unmapped_area(struct dma_buf *dmabuf, unsigned
 
 static int dma_heap_mmap(struct dma_buf *dmabuf, struct vm_area_struct *vma)
 {
+	struct dma_heap_buffer *buffer = dmabuf->priv;
+
 	/* A private copy would not be the memory that devices see. */
 	if (!(vma->vm_flags & (VM_SHARED | VM_MAYSHARE)))
 		return -EINVAL;
 
 	vm_flags_set(vma, VM_IO | VM_PFNMAP | VM_DONTEXPAND | VM_DONTDUMP);
+	vma->vm_page_prot = dma_heap_pgprot(buffer, vma->vm_page_prot);
 	vma->vm_ops = &dma_heap_vm_ops;
-	vma->vm_private_data = dmabuf->priv;
+	vma->vm_private_data = buffer;
 
 	return 0;
 }
 
-/* The address of a buffer that is one chunk, if it has one without a mapping. */
+/* The address of a buffer that is one chunk, where it may be used without a mapping. */
 static void *dma_heap_linear_address(struct dma_heap_buffer *buffer)
 {
 	struct scatterlist *sg = buffer->table.sgl;
 
 	/* the last page is where high memory would begin */
-	if (sg->length != buffer->len ||
+	if (sg->length != buffer->len || is_write_combined(buffer) ||
 	    PageHighMem(sg_page(sg) + PFN_DOWN(buffer->len) - 1))
 		return NULL;
 
@@ -497,14 +528,14 @@ static const struct dma_buf_ops dma_heap_protected_ops = {
  *
  * For the allocate operation of heaps. On success the buffer belongs to the
  * dma-buf, until &dma_heap_buffer.release is called; on failure it is still the
- * caller's. Buffers are cached, so a heap that has stated
- * DMA_HEAP_WRITE_COMBINED cannot have any.
+ * caller's. A heap that has stated DMA_HEAP_WRITE_COMBINED sees to it that no
+ * cache has anything of the chunks to write back, from now on until release, and
+ * that the architecture allows for its pages to be mapped like that.
  *
  * Context: Process context. May sleep.
  * Return: The dma-buf, or an error pointer: -EINVAL for a buffer of no length,
- * no chunk, no release callback or part of a page, and for a heap of
- * write-combined ones, -ENODEV when the owner's module is being unloaded,
- * -ENOMEM, or what else dma_buf_export() returned.
+ * no chunk, no release callback or part of a page, -ENODEV when the owner's
+ * module is being unloaded, -ENOMEM, or what else dma_buf_export() returned.
  */
 struct dma_buf *dma_heap_buffer_export(struct dma_heap *heap,
 				       struct dma_heap_buffer *buffer, u32 fd_flags)
@@ -521,9 +552,9 @@ struct dma_buf *dma_heap_buffer_export(struct dma_heap *heap,
 
 	if (!buffer->len || !PAGE_ALIGNED(buffer->len) || !buffer->table.sgl || !buffer->release)
 		return ERR_PTR(-EINVAL);
-	if (properties & DMA_HEAP_WRITE_COMBINED)
-		return ERR_PTR(-EINVAL);
 
+	if (properties & DMA_HEAP_WRITE_COMBINED)
+		buffer->dma_attrs |= DMA_ATTR_UNCACHED;
 	buffer->heap = heap;
 	INIT_LIST_HEAD(&buffer->attachments);
 	mutex_init(&buffer->lock);

@@ -57,7 +57,8 @@ struct dma_heap_ops {
  * @DMA_HEAP_CONTIGUOUS: one run of physical addresses, so that a device
  *	without an IOMMU, and without a scatterlist, can use it
  * @DMA_HEAP_WRITE_COMBINED: mapped write-combined for the CPU, in userspace
- *	and in the kernel, and written to without cache maintenance
+ *	and in the kernel, and for devices without cache maintenance; a device
+ *	that cannot use it like that, nor without SWIOTLB, cannot map it
  * @DMA_HEAP_PROTECTED: not accessible to the CPU; it can neither be mapped
  *	nor be cleared by the kernel
  *
@@ -129,7 +130,8 @@ void dma_heap_unexport(struct dma_heap *heap, size_t size);
  *		and have whole pages, @len in all. It must stay as it is until
  *		@release, and is the heap's to free
  * @dma_attrs:	DMA_ATTR_* for every mapping by a device. DMA_ATTR_CC_SHARED
- *		says that the pages are decrypted, to the CPU as well
+ *		says that the pages are decrypted, to the CPU as well.
+ *		DMA_ATTR_UNCACHED is added for DMA_HEAP_WRITE_COMBINED
  * @release:	gives the memory back; called once, when neither a device nor the
  *		CPU has it mapped. May sleep
  * @heap:	heap that the buffer is of; set by dma_heap_buffer_export()

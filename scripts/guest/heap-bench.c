@@ -6,6 +6,7 @@
  *	alloc		the ioctl, and close
  *	mmap		mmap and munmap
  *	touch		mmap, a write to each page, munmap
+ *	write		a write to each word, one after the other, of a mapping
  *	map		attach, map, unmap and detach a device
  *	vmap		map and unmap for the kernel
  *	sync, sync4	start and end a CPU access, with no and with 4 mappings
@@ -86,6 +87,21 @@ static void do_mmap(int fd, int touch)
 	munmap((void *)p, bytes);
 }
 
+/* Not memset(), which may have instructions for cached memory. */
+static void do_write(int fd)
+{
+	static unsigned long *p;
+	unsigned long long i;
+
+	if (!p) {
+		p = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+		if (p == MAP_FAILED)
+			fail("mmap");
+	}
+	for (i = 0; i < bytes / sizeof(*p); i++)
+		__atomic_store_n(&p[i], i, __ATOMIC_RELAXED);
+}
+
 static void do_sync(int fd)
 {
 	struct dma_buf_sync sync = { .flags = DMA_BUF_SYNC_START | DMA_BUF_SYNC_RW };
@@ -112,6 +128,8 @@ static void batch(const char *what, int fd)
 			do_mmap(fd, 0);
 		else if (!strcmp(what, "touch"))
 			do_mmap(fd, 1);
+		else if (!strcmp(what, "write"))
+			do_write(fd);
 		else
 			do_sync(fd);
 	}

@@ -17,6 +17,7 @@
 #include <linux/container_of.h>
 #include <linux/dma-heap.h>
 #include <linux/dma-map-ops.h>
+#include <linux/dma-mapping.h>
 #include <linux/err.h>
 #include <linux/highmem.h>
 #include <linux/list.h>
@@ -26,9 +27,11 @@
 #include <linux/scatterlist.h>
 #include <linux/sched/signal.h>
 #include <linux/slab.h>
+#include <linux/sprintf.h>
 #include <linux/string.h>
 
 #include "cma_heap.h"
+#include "heap-uncached.h"
 
 struct cma_heap {
 	struct list_head node;
@@ -104,14 +107,21 @@ VISIBLE_IF_KUNIT int cma_heap_clear_pages(struct page *page, unsigned long nr_pa
 }
 EXPORT_SYMBOL_IF_KUNIT(cma_heap_clear_pages);
 
-static void cma_heap_free_buffer(struct dma_heap_buffer *base)
+static void cma_heap_free_pages(struct cma_heap *cma_heap, struct cma_heap_buffer *buffer)
 {
-	struct cma_heap_buffer *buffer = container_of(base, struct cma_heap_buffer, base);
-	struct cma_heap *cma_heap = dma_heap_get_drvdata(base->heap);
+	struct dma_heap_buffer *base = &buffer->base;
 
-	cma_release(cma_heap->cma, buffer->pages, PFN_DOWN(base->len));
+	/* lost to the region if they stay uncached */
+	if (!(base->dma_attrs & DMA_ATTR_UNCACHED) || !heap_make_cached(&base->table))
+		cma_release(cma_heap->cma, buffer->pages, PFN_DOWN(base->len));
 	sg_free_table(&base->table);
 	kfree(buffer);
+}
+
+static void cma_heap_free_buffer(struct dma_heap_buffer *base)
+{
+	cma_heap_free_pages(dma_heap_get_drvdata(base->heap),
+			    container_of(base, struct cma_heap_buffer, base));
 }
 
 static struct dma_buf *cma_heap_allocate(struct dma_heap *heap, unsigned long len,
@@ -144,16 +154,16 @@ static struct dma_buf *cma_heap_allocate(struct dma_heap *heap, unsigned long le
 	if (ret)
 		goto err_release_pages;
 
-	dmabuf = dma_heap_buffer_export(heap, &buffer->base, fd_flags);
-	if (IS_ERR(dmabuf)) {
-		ret = PTR_ERR(dmabuf);
-		goto err_free_table;
+	if (dma_heap_properties(heap) & DMA_HEAP_WRITE_COMBINED) {
+		buffer->base.dma_attrs = DMA_ATTR_UNCACHED;
+		ret = heap_make_uncached(&buffer->base.table);
 	}
+	dmabuf = ret ? ERR_PTR(ret) : dma_heap_buffer_export(heap, &buffer->base, fd_flags);
+	if (IS_ERR(dmabuf))
+		cma_heap_free_pages(cma_heap, buffer);
 
 	return dmabuf;
 
-err_free_table:
-	sg_free_table(&buffer->base.table);
 err_release_pages:
 	cma_release(cma_heap->cma, buffer->pages, PFN_DOWN(len));
 err_free_buffer:
@@ -181,6 +191,9 @@ static const struct dma_heap_ops cma_heap_ops = {
  * Every other region has one heap, of the region's name, which is the full name
  * of its node.  It cannot be one that programs know as another heap's.
  *
+ * Where there is an uncached heap as well, HEAP_UNCACHED_SUFFIX follows each of
+ * the names.
+ *
  * Returns NULL when there is no such name, and an error pointer for a name that
  * a region cannot have.
  */
@@ -188,7 +201,8 @@ VISIBLE_IF_KUNIT const char *cma_heap_name(const char *region, bool is_default,
 					   bool legacy, unsigned int n)
 {
 	static const char * const taken[] = {
-		CMA_HEAP_DEFAULT_NAME, "system", "system_cc_shared",
+		CMA_HEAP_DEFAULT_NAME, CMA_HEAP_DEFAULT_NAME HEAP_UNCACHED_SUFFIX,
+		"system", "system" HEAP_UNCACHED_SUFFIX, "system_cc_shared",
 	};
 	bool is_taken = match_string(taken, ARRAY_SIZE(taken), region) >= 0;
 
@@ -203,18 +217,28 @@ VISIBLE_IF_KUNIT const char *cma_heap_name(const char *region, bool is_default,
 }
 EXPORT_SYMBOL_IF_KUNIT(cma_heap_name);
 
-static int __init cma_heap_add(struct cma *cma, bool is_default)
+/* a region's name, with its end, and what may follow */
+#define CMA_HEAP_NAME_SIZE	(CMA_MAX_NAME + sizeof(HEAP_UNCACHED_SUFFIX))
+
+static void __init cma_heap_full_name(char *full_name, const char *name, bool uncached)
+{
+	snprintf(full_name, CMA_HEAP_NAME_SIZE, "%s%s", name,
+		 uncached ? HEAP_UNCACHED_SUFFIX : "");
+}
+
+static int __init cma_heap_add(struct cma *cma, bool is_default, bool uncached)
 {
 	struct dma_heap_export_info exp_info = {
-		.name = cma_heap_name(cma_get_name(cma), is_default, false, 0),
 		.ops = &cma_heap_ops,
-		.properties = DMA_HEAP_CONTIGUOUS,
+		.properties = DMA_HEAP_CONTIGUOUS | (uncached ? DMA_HEAP_WRITE_COMBINED : 0),
 	};
+	const char *name = cma_heap_name(cma_get_name(cma), is_default, false, 0);
+	char full_name[CMA_HEAP_NAME_SIZE];
 	struct cma_heap *cma_heap;
 	int ret;
 
-	if (IS_ERR(exp_info.name))
-		return PTR_ERR(exp_info.name);
+	if (IS_ERR(name))
+		return PTR_ERR(name);
 	/* what CMA could not make usable has no size left */
 	if (!cma_get_size(cma))
 		return -ENODEV;
@@ -223,6 +247,8 @@ static int __init cma_heap_add(struct cma *cma, bool is_default)
 	if (!cma_heap)
 		return -ENOMEM;
 	cma_heap->cma = cma;
+	cma_heap_full_name(full_name, name, uncached);
+	exp_info.name = full_name;
 	exp_info.priv = cma_heap;
 
 	cma_heap->heap = dma_heap_add(&exp_info);
@@ -237,51 +263,66 @@ static int __init cma_heap_add(struct cma *cma, bool is_default)
 }
 
 /* The name that the heap of the default region had, where nobody else has it. */
-static void __init cma_heap_add_old_name(struct cma *cma)
+static void __init cma_heap_add_old_name(struct cma *cma, bool uncached)
 {
 	const char *name = cma_heap_name(cma_get_name(cma), true,
 					 IS_ENABLED(CONFIG_DMABUF_HEAPS_CMA_LEGACY), 1);
+	char full_name[CMA_HEAP_NAME_SIZE];
 	struct cma_heap *cma_heap;
 	struct dma_heap *alias;
 
 	if (!name)
 		return;
+	cma_heap_full_name(full_name, name, uncached);
 
 	list_for_each_entry(cma_heap, &cma_heaps, node) {
-		if (cma_heap->cma != cma)
+		if (cma_heap->cma != cma ||
+		    !(dma_heap_properties(cma_heap->heap) & DMA_HEAP_WRITE_COMBINED) == uncached)
 			continue;
-		alias = dma_heap_add_alias(cma_heap->heap, name);
+		alias = dma_heap_add_alias(cma_heap->heap, full_name);
 		if (IS_ERR(alias))
 			pr_err("%s is not there as %s: %pe\n",
-			       dma_heap_get_name(cma_heap->heap), name, alias);
+			       dma_heap_get_name(cma_heap->heap), full_name, alias);
 		else
 			cma_heap->alias = alias;
 	}
 }
 
-static int __init cma_heap_init(void)
+/* A heap for each region. A region's own name comes before the old one of another. */
+static void __init cma_heap_add_all(struct cma *default_cma, bool uncached)
 {
-	struct cma *cma, *default_cma = dev_get_cma_area(NULL);
+	const char *kind = uncached ? "uncached heap" : "heap";
+	struct cma *cma;
 	unsigned int i;
 	int ret;
 
 	if (default_cma) {
-		ret = cma_heap_add(default_cma, true);
+		ret = cma_heap_add(default_cma, true, uncached);
 		if (ret)
-			pr_err("no heap for the default region: %pe\n", ERR_PTR(ret));
+			pr_err("no %s for the default region: %pe\n", kind, ERR_PTR(ret));
 	}
 
 	for (i = 0; (cma = dma_contiguous_get_area_by_idx(i)); i++) {
 		if (cma == default_cma)
 			continue;
-		ret = cma_heap_add(cma, false);
+		ret = cma_heap_add(cma, false, uncached);
 		if (ret)
-			pr_err("no heap for region %s: %pe\n", cma_get_name(cma), ERR_PTR(ret));
+			pr_err("no %s for region %s: %pe\n", kind, cma_get_name(cma),
+			       ERR_PTR(ret));
 	}
 
-	/* a region's own name comes before the old one of another */
 	if (default_cma)
-		cma_heap_add_old_name(default_cma);
+		cma_heap_add_old_name(default_cma, uncached);
+}
+
+static int __init cma_heap_init(void)
+{
+	struct cma *default_cma = dev_get_cma_area(NULL);
+
+	/* an uncached heap does not take the name from one that is not */
+	cma_heap_add_all(default_cma, false);
+	if (IS_ENABLED(CONFIG_DMABUF_HEAPS_CMA_UNCACHED))
+		cma_heap_add_all(default_cma, true);
 
 	return 0;
 }

@@ -28,6 +28,7 @@
 #include <linux/set_memory.h>
 #include <linux/slab.h>
 
+#include "heap-uncached.h"
 #include "system_heap.h"
 
 /*
@@ -53,7 +54,8 @@ struct system_heap {
 	bool cc_shared;
 };
 
-static struct system_heap system_heap, system_heap_cc_shared = { .cc_shared = true };
+static struct system_heap system_heap, system_heap_uncached,
+			  system_heap_cc_shared = { .cc_shared = true };
 
 VISIBLE_IF_KUNIT int system_heap_set_page_decrypted(struct page *page)
 {
@@ -88,6 +90,12 @@ static bool is_cc_shared(const struct dma_heap_buffer *buffer)
 {
 	return IS_ENABLED(CONFIG_DMABUF_HEAPS_SYSTEM_CC_SHARED) &&
 	       (buffer->dma_attrs & DMA_ATTR_CC_SHARED);
+}
+
+static bool is_uncached(const struct dma_heap_buffer *buffer)
+{
+	return IS_ENABLED(CONFIG_DMABUF_HEAPS_SYSTEM_UNCACHED) &&
+	       (buffer->dma_attrs & DMA_ATTR_UNCACHED);
 }
 
 /*
@@ -133,9 +141,15 @@ static void system_heap_free_buffer(struct dma_heap_buffer *buffer)
 	struct scatterlist *sg;
 	unsigned int i;
 
+	if (is_uncached(buffer))
+		heap_make_cached(&buffer->table);
+
 	for_each_sgtable_sg(&buffer->table, sg, i) {
 		struct page *page = sg_page(sg);
 
+		/* lost, as it stays uncached */
+		if (!page)
+			continue;
 		/* lost rather than used as if they were private */
 		if (is_cc_shared(buffer) && system_heap_set_page_encrypted(page))
 			continue;
@@ -225,6 +239,8 @@ VISIBLE_IF_KUNIT struct dma_buf *system_heap_alloc_buffer(struct dma_heap *heap,
 	buffer->len = len;
 	buffer->dma_attrs = cc_shared && IS_ENABLED(CONFIG_DMABUF_HEAPS_SYSTEM_CC_SHARED) ?
 			    DMA_ATTR_CC_SHARED : 0;
+	if (dma_heap_properties(heap) & DMA_HEAP_WRITE_COMBINED)
+		buffer->dma_attrs |= DMA_ATTR_UNCACHED;
 	buffer->release = system_heap_free_buffer;
 
 	ret = system_heap_get_chunks(&buffer->table, len);
@@ -232,6 +248,13 @@ VISIBLE_IF_KUNIT struct dma_buf *system_heap_alloc_buffer(struct dma_heap *heap,
 		ret = system_heap_decrypt(&buffer->table);
 	if (ret) {
 		kfree(buffer);
+		return ERR_PTR(ret);
+	}
+
+	if (is_uncached(buffer))
+		ret = heap_make_uncached(&buffer->table);
+	if (ret) {
+		system_heap_free_buffer(buffer);
 		return ERR_PTR(ret);
 	}
 
@@ -255,12 +278,13 @@ static const struct dma_heap_ops system_heap_ops = {
 	.allocate = system_heap_allocate,
 };
 
-static int __init system_heap_add(struct system_heap *system, const char *name)
+static int __init system_heap_add(struct system_heap *system, const char *name, u32 properties)
 {
 	struct dma_heap_export_info exp_info = {
 		.name = name,
 		.ops = &system_heap_ops,
 		.priv = system,
+		.properties = properties,
 	};
 	struct dma_heap *heap = dma_heap_add(&exp_info);
 
@@ -275,16 +299,23 @@ static int __init system_heap_init(void)
 {
 	int ret;
 
-	ret = system_heap_add(&system_heap, "system");
+	ret = system_heap_add(&system_heap, "system", 0);
 	if (ret)
 		return ret;
+
+	if (IS_ENABLED(CONFIG_DMABUF_HEAPS_SYSTEM_UNCACHED)) {
+		ret = system_heap_add(&system_heap_uncached, "system" HEAP_UNCACHED_SUFFIX,
+				      DMA_HEAP_WRITE_COMBINED);
+		/* no reason to do without the other one */
+		if (ret)
+			pr_err("no system" HEAP_UNCACHED_SUFFIX ": %d\n", ret);
+	}
 
 	if (IS_ENABLED(CONFIG_HIGHMEM) || !IS_ENABLED(CONFIG_DMABUF_HEAPS_SYSTEM_CC_SHARED) ||
 	    !cc_platform_has(CC_ATTR_MEM_ENCRYPT))
 		return 0;
 
-	/* no reason to do without the other one */
-	ret = system_heap_add(&system_heap_cc_shared, "system_cc_shared");
+	ret = system_heap_add(&system_heap_cc_shared, "system_cc_shared", 0);
 	if (ret)
 		pr_err("no system_cc_shared: %d\n", ret);
 

@@ -40,6 +40,10 @@ static const struct naming_case cases[] = {
 	{ "default_cma_region", false, false, {}, -EEXIST },
 	{ "system", false, true, {}, -EEXIST },
 	{ "system_cc_shared", false, false, {}, -EEXIST },
+	{ "system-uncached", false, true, {}, -EEXIST },
+	{ "system-uncached", true, true, { "default_cma_region" } },
+	{ "default_cma_region-uncached", false, false, {}, -EEXIST },
+	{ "default_cma_region-uncached", true, true, { "default_cma_region" } },
 	{ "system", true, true, { "default_cma_region" } },
 	/* what only begins like that is another name */
 	{ "system@80000000", false, true, { "system@80000000" } },

@@ -205,13 +205,32 @@ static void dma_heap_buffer_invalid(struct kunit *test)
 	__free_page(page);
 }
 
-/* Nobody makes buffers here that are what such a heap promises. */
+/*
+ * A buffer that is write-combined for the CPU is not mapped by devices whose DMA
+ * operations nobody knows: they may bounce it.  Accesses of the CPU synchronise
+ * nothing.  What such a heap does to its pages, this one does not, so the CPU
+ * has no mapping of them here.
+ */
 static void dma_heap_buffer_write_combined(struct kunit *test)
 {
-	struct fake_heap *fake = fake_heap_props(test, DMA_HEAP_WRITE_COMBINED);
+	struct heap_kunit_importer *importer;
+	struct dma_buf_attachment *attach;
+	struct dma_buf *dmabuf;
 
-	KUNIT_EXPECT_PTR_EQ(test, dma_heap_buffer_alloc(fake->heap, PAGE_SIZE, O_RDWR, 0),
-			    ERR_PTR(-EINVAL));
+	if (!heap_kunit_importer_records())
+		kunit_skip(test, "devices have no DMA operations of their own here");
+
+	fake_heap_props(test, DMA_HEAP_WRITE_COMBINED);
+	dmabuf = fake_buffer(test, 4);
+	KUNIT_EXPECT_EQ(test, dma_heap_buffer_of(dmabuf)->dma_attrs, DMA_ATTR_UNCACHED);
+	importer = heap_kunit_importer(test, "heap-importer");
+	attach = heap_kunit_attach(test, dmabuf, importer->dev);
+	KUNIT_EXPECT_PTR_EQ(test, dma_buf_map_attachment_unlocked(attach, DMA_BIDIRECTIONAL),
+			    ERR_PTR(-EIO));
+	KUNIT_EXPECT_EQ(test, importer->maps, 0);
+	KUNIT_EXPECT_EQ(test, dma_buf_begin_cpu_access(dmabuf, DMA_BIDIRECTIONAL), 0);
+	KUNIT_EXPECT_EQ(test, dma_buf_end_cpu_access(dmabuf, DMA_BIDIRECTIONAL), 0);
+	KUNIT_EXPECT_EQ(test, importer->syncs, 0);
 }
 
 /* A buffer is given back once, after the last reference. */

@@ -36,6 +36,16 @@ FIXTURE_VARIANT_ADD(abi, default_cma_region)
 	.name = "default_cma_region",
 };
 
+FIXTURE_VARIANT_ADD(abi, system_uncached)
+{
+	.name = "system-uncached",
+};
+
+FIXTURE_VARIANT_ADD(abi, default_cma_region_uncached)
+{
+	.name = "default_cma_region-uncached",
+};
+
 FIXTURE_SETUP(abi)
 {
 	self->page = sysconf(_SC_PAGESIZE);

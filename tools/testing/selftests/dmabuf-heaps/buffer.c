@@ -30,6 +30,16 @@ FIXTURE_VARIANT_ADD(buffer, default_cma_region)
 	.name = "default_cma_region",
 };
 
+FIXTURE_VARIANT_ADD(buffer, system_uncached)
+{
+	.name = "system-uncached",
+};
+
+FIXTURE_VARIANT_ADD(buffer, default_cma_region_uncached)
+{
+	.name = "default_cma_region-uncached",
+};
+
 FIXTURE_SETUP(buffer)
 {
 	self->page = sysconf(_SC_PAGESIZE);

@@ -82,6 +82,18 @@ FIXTURE_VARIANT_ADD(fail_nth, default_cma_region)
 	.module = "cma_heap",
 };
 
+FIXTURE_VARIANT_ADD(fail_nth, system_uncached)
+{
+	.heap = "system-uncached",
+	.module = "system_heap",
+};
+
+FIXTURE_VARIANT_ADD(fail_nth, default_cma_region_uncached)
+{
+	.heap = "default_cma_region-uncached",
+	.module = "cma_heap",
+};
+
 FIXTURE_SETUP(fail_nth)
 {
 	self->heap = -1;

@@ -58,6 +58,16 @@ FIXTURE_VARIANT_ADD(mmap, default_cma_region)
 	.name = "default_cma_region",
 };
 
+FIXTURE_VARIANT_ADD(mmap, system_uncached)
+{
+	.name = "system-uncached",
+};
+
+FIXTURE_VARIANT_ADD(mmap, default_cma_region_uncached)
+{
+	.name = "default_cma_region-uncached",
+};
+
 static size_t huge_page_size(void)
 {
 	unsigned long size = 0;

@@ -14,6 +14,7 @@
 #define REGIONS "/proc/device-tree/reserved-memory"
 #define CMA_DEBUG "/sys/kernel/debug/cma"
 #define DEFAULT_NAME "default_cma_region"
+#define UNCACHED "-uncached"
 #define MAX_NAMES 64
 
 struct names {
@@ -40,6 +41,16 @@ static bool names_have(const struct names *names, const char *name)
 	}
 
 	return false;
+}
+
+/* The name with UNCACHED behind it, which is somebody else's if it is there. */
+static void names_add_uncached(struct names *names, const char *name)
+{
+	char full[NAME_MAX + 1];
+
+	snprintf(full, sizeof(full), "%s" UNCACHED, name);
+	if (!names_have(names, full))
+		names_add(names, full);
 }
 
 /* A line of the kernel's configuration that begins like that, or NULL. */
@@ -115,15 +126,30 @@ static bool is_region(const char *node)
 		property_is(node, "status", "ok"));
 }
 
-/* The rule, once more. Returns the name of the default region, or NULL. */
-static char *expect(struct names *names, bool legacy)
+/* Names that programs know as those of heaps which are not of such a region. */
+static bool is_taken(const char *name)
 {
-	static const char * const taken[] = { DEFAULT_NAME, "system", "system_cc_shared" };
+	static const char * const taken[] = {
+		DEFAULT_NAME, DEFAULT_NAME UNCACHED, "system", "system" UNCACHED,
+		"system_cc_shared",
+	};
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(taken) && strcmp(name, taken[i]); i++)
+		;
+
+	return i < ARRAY_SIZE(taken);
+}
+
+/* The rule, once more. Returns the name of the default region, or NULL. */
+static char *expect(struct names *names, bool legacy, bool uncached)
+{
 	const long long cmdline = cmdline_cma();
 	char *config = config_line("CONFIG_CMA_SIZE_MBYTES=");
 	char *region = NULL;
 	struct dirent *e;
-	unsigned int i;
+	unsigned int i, nr;
+	bool old;
 	DIR *dir;
 
 	if (cmdline > 0)
@@ -138,21 +164,25 @@ static char *expect(struct names *names, bool legacy)
 				region = strdup(e->d_name);
 			continue;
 		}
-		for (i = 0; i < ARRAY_SIZE(taken) && strcmp(e->d_name, taken[i]); i++)
-			;
 		/* CMA knows regions by 63 characters */
-		if (i == ARRAY_SIZE(taken) && strlen(e->d_name) < 64)
+		if (!is_taken(e->d_name) && strlen(e->d_name) < 64)
 			names_add(names, e->d_name);
 	}
 	if (dir)
 		closedir(dir);
 	if (!region && cmdline < 0 && config && atoi(strchr(config, '=') + 1) > 0)
 		region = strdup("reserved");
-	if (region) {
+	if (region)
 		names_add(names, DEFAULT_NAME);
-		if (legacy && !names_have(names, region))
-			names_add(names, region);
-	}
+	/* own names, then old ones, then the same of uncached heaps */
+	nr = names->nr;
+	old = region && legacy && !is_taken(region);
+	if (old && !names_have(names, region))
+		names_add(names, region);
+	for (i = 0; uncached && i < nr; i++)
+		names_add_uncached(names, names->name[i]);
+	if (old && uncached)
+		names_add_uncached(names, region);
 
 	return region;
 }
@@ -176,12 +206,14 @@ FIXTURE_SETUP(naming)
 	if (cmdline_cma() < 0 && !config_line("CONFIG_CMA_SIZE_SEL_MBYTES=y"))
 		SKIP(return, "the size of the default region is a share of memory");
 	self->legacy = config_line("CONFIG_DMABUF_HEAPS_CMA_LEGACY=y");
-	self->region = expect(&self->expected, self->legacy);
+	self->region = expect(&self->expected, self->legacy,
+			      config_line("CONFIG_DMABUF_HEAPS_CMA_UNCACHED=y"));
 
 	dir = opendir(HEAP_DIR);
 	while (dir && (e = readdir(dir))) {
 		/* what is no CMA heap */
 		if (e->d_name[0] == '.' || !strcmp(e->d_name, "system") ||
+		    !strcmp(e->d_name, "system" UNCACHED) ||
 		    !strcmp(e->d_name, "system_cc_shared") ||
 		    !strncmp(e->d_name, "protected,", 10))
 			continue;
@@ -265,7 +297,7 @@ TEST_F(naming, messages)
 			      !has_property(e->d_name, "linux,cma-default");
 		bool heap = names_have(&self->found, e->d_name);
 
-		if (!strcmp(e->d_name, DEFAULT_NAME) || !strcmp(e->d_name, "system"))
+		if (is_taken(e->d_name))
 			heap = false;
 		snprintf(text, sizeof(text), "no heap for region %s:", e->d_name);
 		if (strlen(e->d_name) >= 64)

@@ -39,6 +39,18 @@ FIXTURE_VARIANT_ADD(observe, default_cma_region)
 	.properties = "properties: contiguous\n",
 };
 
+FIXTURE_VARIANT_ADD(observe, system_uncached)
+{
+	.name = "system-uncached",
+	.properties = "properties: write-combined\n",
+};
+
+FIXTURE_VARIANT_ADD(observe, default_cma_region_uncached)
+{
+	.name = "default_cma_region-uncached",
+	.properties = "properties: contiguous write-combined\n",
+};
+
 FIXTURE_SETUP(observe)
 {
 	unsigned long long buffers;

@@ -1,0 +1,735 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * KUnit suite of the uncached heaps: what the page tables say of their buffers,
+ * and which devices can map them.
+ */
+
+#include <kunit/static_stub.h>
+#include <kunit/test.h>
+
+#include <linux/cma.h>
+#include <linux/dma-buf.h>
+#include <linux/dma-direct.h>
+#include <linux/dma-heap.h>
+#include <linux/dma-map-ops.h>
+#include <linux/fcntl.h>
+#include <linux/file.h>
+#include <linux/iosys-map.h>
+#include <linux/mm.h>
+#include <linux/mman.h>
+#include <linux/module.h>
+#include <linux/pgtable.h>
+#include <linux/scatterlist.h>
+#include <linux/set_memory.h>
+#include <linux/sizes.h>
+#include <linux/string.h>
+#include <linux/swiotlb.h>
+#include <linux/uaccess.h>
+
+#include "../heap-uncached.h"
+#include "heap_kunit_helpers.h"
+
+struct uncached_case {
+	const char *heap;
+	/* of the same memory */
+	const char *cached;
+	u32 properties;
+};
+
+static const struct uncached_case uncached_cases[] = {
+	{ "system-uncached", "system", DMA_HEAP_WRITE_COMBINED },
+	{ "default_cma_region-uncached", "default_cma_region",
+	  DMA_HEAP_WRITE_COMBINED | DMA_HEAP_CONTIGUOUS },
+};
+
+static void uncached_desc(const struct uncached_case *c, char *desc)
+{
+	strscpy(desc, c->heap, KUNIT_PARAM_DESC_SIZE);
+}
+
+KUNIT_ARRAY_PARAM(uncached, uncached_cases, uncached_desc);
+
+/* Does an entry of a page table, at any level, say write-combined? */
+static bool is_write_combined(pgprot_t prot)
+{
+#ifdef CONFIG_X86
+	const unsigned long mask = _PAGE_PWT | _PAGE_PCD;
+
+	return (pgprot_val(prot) & mask) == pgprot_val(pgprot_writecombine(__pgprot(0)));
+#else
+	return (pgprot_val(prot) & PTE_ATTRINDX_MASK) == PTE_ATTRINDX(MT_NORMAL_NC);
+#endif
+}
+
+/* How many pages of a buffer are mapped write-combined at @addr of this process. */
+static unsigned long user_pages(struct kunit *test, unsigned long addr, size_t len)
+{
+	struct follow_pfnmap_args args = {};
+	unsigned long i, n = 0;
+
+	for (i = 0; i < len; i += PAGE_SIZE) {
+		u32 value = ~0;
+
+		KUNIT_EXPECT_EQ(test, get_user(value, (u32 __user *)(addr + i)), 0);
+		KUNIT_EXPECT_EQ(test, value, 0);
+
+		mmap_read_lock(current->mm);
+		args.vma = vma_lookup(current->mm, addr + i);
+		args.address = addr + i;
+		if (args.vma && !follow_pfnmap_start(&args)) {
+			n += is_write_combined(args.pgprot);
+			follow_pfnmap_end(&args);
+		} else {
+			KUNIT_FAIL(test, "page %lu is not mapped", i / PAGE_SIZE);
+		}
+		mmap_read_unlock(current->mm);
+	}
+
+	return n;
+}
+
+static unsigned long map_user(struct kunit *test, struct dma_buf *dmabuf)
+{
+	unsigned long addr = kunit_vm_mmap(test, dmabuf->file, 0, dmabuf->size,
+					   PROT_READ | PROT_WRITE, MAP_SHARED, 0);
+
+	KUNIT_ASSERT_NE(test, addr, 0);
+	KUNIT_ASSERT_FALSE(test, IS_ERR_VALUE(addr));
+
+	return addr;
+}
+
+/* All mappings of a buffer in userspace are write-combined, and none of a cached one. */
+static void uncached_mmap(struct kunit *test)
+{
+	const struct uncached_case *c = test->param_value;
+	/* so that there is a PMD, and more */
+	const size_t len = SZ_4M + 3 * PAGE_SIZE;
+	struct dma_buf *dmabuf;
+
+	dmabuf = heap_kunit_alloc(test, c->heap, len);
+	KUNIT_EXPECT_EQ(test, user_pages(test, map_user(test, dmabuf), len), PFN_DOWN(len));
+	KUNIT_EXPECT_EQ(test, user_pages(test, map_user(test, dmabuf), len), PFN_DOWN(len));
+
+	dmabuf = heap_kunit_alloc(test, c->cached, len);
+	KUNIT_EXPECT_EQ(test, user_pages(test, map_user(test, dmabuf), len), 0);
+}
+
+static int count_kernel_page(pte_t *pte, unsigned long addr, void *data)
+{
+	unsigned long *n = data;
+
+	*n += is_write_combined(pte_pgprot(ptep_get(pte)));
+
+	return 0;
+}
+
+/* So is the kernel's mapping, also when a lone chunk could do without. */
+static void uncached_vmap(struct kunit *test)
+{
+	const struct uncached_case *c = test->param_value;
+	static const size_t lengths[] = { PAGE_SIZE, SZ_4M + 3 * PAGE_SIZE };
+	struct dma_buf *dmabuf;
+	struct iosys_map map;
+	unsigned long n, i;
+
+	for (i = 0; i < ARRAY_SIZE(lengths); i++) {
+		dmabuf = heap_kunit_alloc(test, c->heap, lengths[i]);
+		KUNIT_ASSERT_EQ(test, dma_buf_vmap_unlocked(dmabuf, &map), 0);
+		KUNIT_EXPECT_NULL(test, memchr_inv(map.vaddr, 0, lengths[i]));
+		n = 0;
+		KUNIT_EXPECT_EQ(test, apply_to_existing_page_range(&init_mm,
+								   (unsigned long)map.vaddr,
+								   lengths[i],
+								   count_kernel_page, &n), 0);
+		KUNIT_EXPECT_EQ(test, n, PFN_DOWN(lengths[i]));
+		dma_buf_vunmap_unlocked(dmabuf, &map);
+	}
+}
+
+/* What is written by one view is read by the other; CPU accesses succeed. */
+static void uncached_contents(struct kunit *test)
+{
+	const struct uncached_case *c = test->param_value;
+	const size_t len = SZ_64K;
+	struct dma_buf *dmabuf;
+	struct iosys_map map;
+	unsigned long addr;
+	char *page;
+
+	page = kunit_kzalloc(test, PAGE_SIZE, GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(test, page);
+	dmabuf = heap_kunit_alloc(test, c->heap, len);
+	addr = map_user(test, dmabuf);
+	KUNIT_ASSERT_EQ(test, dma_buf_vmap_unlocked(dmabuf, &map), 0);
+
+	KUNIT_EXPECT_EQ(test, dma_buf_begin_cpu_access(dmabuf, DMA_BIDIRECTIONAL), 0);
+	memset(map.vaddr, 0x5a, len);
+	KUNIT_EXPECT_EQ(test, dma_buf_end_cpu_access(dmabuf, DMA_BIDIRECTIONAL), 0);
+	KUNIT_EXPECT_EQ(test, copy_from_user(page, (void __user *)addr, PAGE_SIZE), 0);
+	KUNIT_EXPECT_NULL(test, memchr_inv(page, 0x5a, PAGE_SIZE));
+
+	memset(page, 0xc3, PAGE_SIZE);
+	KUNIT_EXPECT_EQ(test, copy_to_user((void __user *)addr, page, PAGE_SIZE), 0);
+	KUNIT_EXPECT_NULL(test, memchr_inv(map.vaddr, 0xc3, PAGE_SIZE));
+	dma_buf_vunmap_unlocked(dmabuf, &map);
+}
+
+static void uncached_zeroed(struct kunit *test)
+{
+	const struct uncached_case *c = test->param_value;
+
+	heap_kunit_test_zeroed(test, c->heap);
+}
+
+static void uncached_killed(struct kunit *test)
+{
+	const struct uncached_case *c = test->param_value;
+
+	heap_kunit_test_killed(test, c->heap);
+}
+
+static void uncached_properties(struct kunit *test)
+{
+	const struct uncached_case *c = test->param_value;
+
+	KUNIT_EXPECT_EQ(test, dma_heap_properties(heap_kunit_find(test, c->heap)),
+			c->properties);
+}
+
+/* A device on the DMA API's own direct mapping, which has such an address mask. */
+static struct device *plain_device(struct kunit *test, const char *name, u64 mask)
+{
+	struct heap_kunit_importer *importer = heap_kunit_importer(test, name);
+
+#ifdef CONFIG_ARCH_HAS_DMA_OPS
+	set_dma_ops(importer->dev, NULL);
+#endif
+	if (get_dma_ops(importer->dev))
+		kunit_skip(test, "this machine has DMA operations of its own");
+	KUNIT_ASSERT_EQ(test, dma_set_mask_and_coherent(importer->dev, mask), 0);
+
+	return importer->dev;
+}
+
+static bool is_copy(struct device *dev, dma_addr_t addr)
+{
+	return swiotlb_find_pool(dev, dma_to_phys(dev, addr));
+}
+
+/*
+ * Map a buffer of a heap for a device: 0, an errno, or 1 when the device works
+ * on a copy.
+ */
+static int try_map(struct kunit *test, const char *heap, struct device *dev)
+{
+	struct dma_buf *dmabuf = heap_kunit_alloc(test, heap, SZ_64K);
+	struct dma_buf_attachment *attach = heap_kunit_attach(test, dmabuf, dev);
+	struct scatterlist *sg;
+	struct sg_table *sgt;
+	unsigned int i;
+	int ret = 0;
+
+	sgt = dma_buf_map_attachment_unlocked(attach, DMA_BIDIRECTIONAL);
+	if (IS_ERR(sgt))
+		return PTR_ERR(sgt);
+	for_each_sgtable_dma_sg(sgt, sg, i) {
+		if (is_copy(dev, sg_dma_address(sg)))
+			ret = 1;
+	}
+	KUNIT_EXPECT_EQ(test, dma_buf_begin_cpu_access(dmabuf, DMA_BIDIRECTIONAL), 0);
+	KUNIT_EXPECT_EQ(test, dma_buf_end_cpu_access(dmabuf, DMA_BIDIRECTIONAL), 0);
+	dma_buf_unmap_attachment_unlocked(attach, sgt, DMA_BIDIRECTIONAL);
+
+	return ret;
+}
+
+/* A device that reaches the memory and does not snoop, or does on x86, can map it. */
+static void uncached_device(struct kunit *test)
+{
+	const struct uncached_case *c = test->param_value;
+	struct device *dev = plain_device(test, "heap-device", DMA_BIT_MASK(64));
+
+	dev_assign_dma_coherent(dev, IS_ENABLED(CONFIG_X86));
+	if (is_swiotlb_force_bounce(dev))
+		kunit_skip(test, "all devices work on copies here");
+
+	KUNIT_EXPECT_EQ(test, try_map(test, c->heap, dev), 0);
+	KUNIT_EXPECT_EQ(test, try_map(test, c->cached, dev), 0);
+}
+
+/* No device gets a copy of an uncached buffer, where it gets one of a cached buffer. */
+static void uncached_bounce(struct kunit *test)
+{
+	const struct uncached_case *c = test->param_value;
+	struct device *dev = plain_device(test, "heap-device", DMA_BIT_MASK(32));
+	int cached;
+
+	dev_assign_dma_coherent(dev, IS_ENABLED(CONFIG_X86));
+	if (!is_swiotlb_active(dev))
+		kunit_skip(test, "no device works on copies here");
+	cached = try_map(test, c->cached, dev);
+	if (!cached)
+		kunit_skip(test, "a device with a 32-bit mask reaches all of this memory");
+
+	KUNIT_EXPECT_EQ(test, cached, 1);
+	KUNIT_EXPECT_EQ(test, try_map(test, c->heap, dev), -EIO);
+}
+
+/* A device that snoops cannot map it, but for x86, where snooping does no harm. */
+static void uncached_snooping(struct kunit *test)
+{
+	const struct uncached_case *c = test->param_value;
+	struct device *dev = plain_device(test, "heap-device", DMA_BIT_MASK(64));
+
+	dev_assign_dma_coherent(dev, true);
+	if (is_swiotlb_force_bounce(dev))
+		kunit_skip(test, "all devices work on copies here");
+
+	KUNIT_EXPECT_EQ(test, try_map(test, c->heap, dev), IS_ENABLED(CONFIG_X86) ? 0 : -EIO);
+	KUNIT_EXPECT_EQ(test, try_map(test, c->cached, dev), 0);
+}
+
+/* The DMA API says so to who maps a single range, too. */
+static void uncached_range(struct kunit *test)
+{
+	struct device *dev = plain_device(test, "heap-device", DMA_BIT_MASK(64));
+	void *page = kunit_kzalloc(test, PAGE_SIZE, GFP_KERNEL);
+	dma_addr_t addr;
+	phys_addr_t phys;
+	bool snoops;
+
+	KUNIT_ASSERT_NOT_NULL(test, page);
+	phys = virt_to_phys(page);
+	/* memory that is to be is not that */
+	KUNIT_EXPECT_NULL(test, dma_alloc_attrs(dev, PAGE_SIZE, &addr, GFP_KERNEL,
+						DMA_ATTR_UNCACHED));
+
+	for (snoops = false; ; snoops = true) {
+		dev_assign_dma_coherent(dev, snoops);
+		addr = dma_map_phys(dev, phys, PAGE_SIZE, DMA_BIDIRECTIONAL, DMA_ATTR_UNCACHED);
+		if (is_swiotlb_force_bounce(dev) || (snoops && !IS_ENABLED(CONFIG_X86))) {
+			KUNIT_EXPECT_NE(test, dma_mapping_error(dev, addr), 0);
+		} else {
+			KUNIT_EXPECT_EQ(test, dma_mapping_error(dev, addr), 0);
+			KUNIT_EXPECT_FALSE(test, is_copy(dev, addr));
+			dma_unmap_phys(dev, addr, PAGE_SIZE, DMA_BIDIRECTIONAL, DMA_ATTR_UNCACHED);
+		}
+		if (snoops)
+			break;
+	}
+}
+
+/* Chunks that x86 changes in three steps: one as a range, the others in two batches. */
+#define RANGE_ORDER	7
+#define SINGLES		70
+#define STEPS		3
+
+static void some_chunks(struct kunit *test, struct sg_table *table)
+{
+	struct scatterlist *sg;
+	unsigned int i;
+
+	KUNIT_ASSERT_EQ(test, sg_alloc_table(table, 1 + SINGLES, GFP_KERNEL), 0);
+	for_each_sgtable_sg(table, sg, i) {
+		unsigned int order = i ? 0 : RANGE_ORDER;
+		struct page *page = alloc_pages(GFP_KERNEL | __GFP_ZERO, order);
+
+		KUNIT_ASSERT_NOT_NULL(test, page);
+		sg_set_page(sg, page, PAGE_SIZE << order, 0);
+	}
+}
+
+static void free_chunks(struct sg_table *table)
+{
+	struct scatterlist *sg;
+	unsigned int i;
+
+	for_each_sgtable_sg(table, sg, i)
+		__free_pages(sg_page(sg), get_order(sg->length));
+	sg_free_table(table);
+}
+
+static int make_uncached(void *table)
+{
+	return heap_make_uncached(table);
+}
+
+/* Making chunks uncached ends when nobody waits for it any more. */
+static void uncached_make_killed(struct kunit *test)
+{
+	struct sg_table table;
+
+	some_chunks(test, &table);
+	KUNIT_EXPECT_EQ(test, heap_kunit_run_killed(test, make_uncached, &table), -EINTR);
+	KUNIT_EXPECT_EQ(test, heap_make_cached(&table), 0);
+	KUNIT_EXPECT_EQ(test, heap_make_uncached(&table), 0);
+	KUNIT_EXPECT_EQ(test, heap_make_cached(&table), 0);
+	free_chunks(&table);
+}
+
+#ifdef CONFIG_ARM64
+static void count_clean(struct page *page, unsigned int nr)
+{
+	unsigned long *cleaned = kunit_get_current_test()->priv;
+
+	*cleaned += nr;
+}
+
+/* Caches are written back for every page, before anybody has the buffer. */
+static void uncached_cleaned(struct kunit *test)
+{
+	const struct uncached_case *c = test->param_value;
+	const size_t len = SZ_4M + 3 * PAGE_SIZE;
+	unsigned long cleaned = 0;
+
+	test->priv = &cleaned;
+	kunit_activate_static_stub(test, heap_clean_range, count_clean);
+	heap_kunit_alloc(test, c->cached, len);
+	KUNIT_EXPECT_EQ(test, cleaned, 0);
+	heap_kunit_alloc(test, c->heap, len);
+	KUNIT_EXPECT_EQ(test, cleaned, PFN_DOWN(len));
+}
+#endif
+
+#ifdef CONFIG_X86
+static pgprot_t linear_prot(struct page *page, unsigned int *level)
+{
+	pte_t *pte = lookup_address((unsigned long)page_address(page), level);
+
+	return __pgprot(pte ? pte_flags(*pte) : 0);
+}
+
+/* How many of these pages the linear mapping has write-combined. */
+static unsigned long linear_pages(struct page *page, unsigned long nr)
+{
+	unsigned long i, n = 0;
+	unsigned int level;
+
+	for (i = 0; i < nr; i++)
+		n += is_write_combined(linear_prot(page + i, &level));
+
+	return n;
+}
+
+/* How many it has other than write-back. */
+static unsigned long linear_uncached(struct page *page, unsigned long nr)
+{
+	unsigned long i, n = 0;
+	unsigned int level;
+
+	for (i = 0; i < nr; i++)
+		n += !!(pgprot_val(linear_prot(page + i, &level)) & (_PAGE_PWT | _PAGE_PCD));
+
+	return n;
+}
+
+static unsigned long linear_table(struct sg_table *table)
+{
+	struct scatterlist *sg;
+	unsigned long n = 0;
+	unsigned int i;
+
+	for_each_sgtable_sg(table, sg, i) {
+		if (sg_page(sg))
+			n += linear_uncached(sg_page(sg), PFN_DOWN(sg->length));
+	}
+
+	return n;
+}
+
+/* A copy of the chunks of a buffer, which are somebody else's when it is gone. */
+static void copy_chunks(struct kunit *test, struct dma_buf *dmabuf, struct sg_table *copy)
+{
+	struct dma_heap_buffer *buffer = dma_heap_buffer_of(dmabuf);
+	struct scatterlist *orig = buffer->table.sgl, *sg;
+	unsigned int i;
+
+	KUNIT_ASSERT_EQ(test, sg_alloc_table(copy, buffer->table.orig_nents, GFP_KERNEL), 0);
+	for_each_sgtable_sg(copy, sg, i) {
+		sg_set_page(sg, sg_page(orig), orig->length, 0);
+		orig = sg_next(orig);
+	}
+}
+
+/* The linear mapping is write-combined while there is a buffer, and not a moment longer. */
+static void uncached_linear(struct kunit *test)
+{
+	const struct uncached_case *c = test->param_value;
+	const size_t len = SZ_4M + 3 * PAGE_SIZE;
+	struct dma_buf *dmabuf;
+	struct scatterlist *sg;
+	struct sg_table copy;
+	unsigned int i;
+
+	dmabuf = dma_heap_buffer_alloc(heap_kunit_find(test, c->heap), len, O_RDWR, 0);
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, dmabuf);
+	copy_chunks(test, dmabuf, &copy);
+	for_each_sgtable_sg(&copy, sg, i)
+		KUNIT_EXPECT_EQ(test, linear_pages(sg_page(sg), PFN_DOWN(sg->length)),
+				PFN_DOWN(sg->length));
+
+	dma_buf_put(dmabuf);
+	flush_delayed_fput();
+	KUNIT_EXPECT_EQ(test, linear_table(&copy), 0);
+	sg_free_table(&copy);
+}
+
+/* A large page of the linear mapping is still one when its chunk comes and goes. */
+static void uncached_large_page(struct kunit *test)
+{
+	unsigned int before, level;
+	struct scatterlist sg;
+	struct sg_table table = { .sgl = &sg, .nents = 1, .orig_nents = 1 };
+	struct page *page;
+
+	page = alloc_pages(GFP_KERNEL, get_order(PMD_SIZE));
+	KUNIT_ASSERT_NOT_NULL(test, page);
+	linear_prot(page, &before);
+	if (before != PG_LEVEL_2M) {
+		__free_pages(page, get_order(PMD_SIZE));
+		kunit_skip(test, "no large page there");
+	}
+	sg_init_table(&sg, 1);
+	sg_set_page(&sg, page, PMD_SIZE, 0);
+	KUNIT_EXPECT_EQ(test, heap_make_uncached(&table), 0);
+	KUNIT_EXPECT_TRUE(test, is_write_combined(linear_prot(page, &level)));
+	KUNIT_EXPECT_EQ(test, level, PG_LEVEL_2M);
+	KUNIT_EXPECT_EQ(test, heap_make_cached(&table), 0);
+	KUNIT_EXPECT_EQ(test, linear_table(&table), 0);
+	linear_prot(page, &level);
+	KUNIT_EXPECT_EQ(test, level, PG_LEVEL_2M);
+	__free_pages(page, get_order(PMD_SIZE));
+}
+
+struct uncached_stub {
+	/* the first step to uncached that fails */
+	unsigned int fail_at;
+	unsigned int uncached_calls;
+	unsigned int cached_calls;
+	/* a page that cannot be made cached */
+	struct page *stuck;
+};
+
+static bool stub_fails(struct uncached_stub *stub, bool uncached, struct page **pages,
+		       unsigned int nr)
+{
+	unsigned int step = uncached ? stub->uncached_calls++ : stub->cached_calls++;
+	unsigned int i;
+
+	if (uncached)
+		return step >= stub->fail_at;
+	for (i = 0; i < nr; i++) {
+		if (pages[i] == stub->stuck)
+			return true;
+	}
+
+	return false;
+}
+
+static int stub_range(struct page *page, unsigned int nr, bool uncached)
+{
+	unsigned long addr = (unsigned long)page_address(page);
+
+	if (!stub_fails(kunit_get_current_test()->priv, uncached, &page, 1))
+		return uncached ? set_memory_wc(addr, nr) : set_memory_wb(addr, nr);
+
+	/* what a failure leaves behind: not all, and no more than half way */
+	if (uncached)
+		set_memory_uc(addr, nr / 2);
+
+	return -ENOMEM;
+}
+
+static int stub_pages(struct page **pages, unsigned int nr, bool uncached)
+{
+	if (!stub_fails(kunit_get_current_test()->priv, uncached, pages, nr))
+		return uncached ? set_pages_array_wc(pages, nr) : set_pages_array_wb(pages, nr);
+
+	if (uncached)
+		set_pages_array_uc(pages, nr / 2);
+
+	return -EINVAL;
+}
+
+static struct uncached_stub *stub_steps(struct kunit *test, unsigned int fail_at)
+{
+	struct uncached_stub *stub = kunit_kzalloc(test, sizeof(*stub), GFP_KERNEL);
+
+	KUNIT_ASSERT_NOT_NULL(test, stub);
+	stub->fail_at = fail_at;
+	test->priv = stub;
+	kunit_activate_static_stub(test, heap_change_range, stub_range);
+	kunit_activate_static_stub(test, heap_change_pages, stub_pages);
+
+	return stub;
+}
+
+/* Each step fails in turn: all pages are write-back again. */
+static void uncached_step_fails(struct kunit *test)
+{
+	struct uncached_stub *stub;
+	struct sg_table table;
+	unsigned int step;
+
+	some_chunks(test, &table);
+	for (step = 0; step < STEPS; step++) {
+		stub = stub_steps(test, step);
+		KUNIT_EXPECT_EQ(test, heap_make_uncached(&table), -ENOMEM);
+		KUNIT_EXPECT_EQ(test, stub->uncached_calls, step + 1);
+		/* some are not, or this would show nothing */
+		KUNIT_EXPECT_GT(test, linear_table(&table), 0);
+		KUNIT_EXPECT_EQ(test, heap_make_cached(&table), 0);
+		KUNIT_EXPECT_EQ(test, linear_table(&table), 0);
+	}
+	stub = stub_steps(test, STEPS);
+	KUNIT_EXPECT_EQ(test, heap_make_uncached(&table), 0);
+	KUNIT_EXPECT_EQ(test, stub->uncached_calls, STEPS);
+	KUNIT_EXPECT_EQ(test, linear_table(&table), SINGLES + (1 << RANGE_ORDER));
+	KUNIT_EXPECT_EQ(test, heap_make_cached(&table), 0);
+	KUNIT_EXPECT_EQ(test, stub->cached_calls, STEPS);
+	KUNIT_EXPECT_EQ(test, linear_table(&table), 0);
+	free_chunks(&table);
+}
+
+/* A chunk that cannot be made cached is nobody's any more, and the others are. */
+static void uncached_stuck(struct kunit *test)
+{
+	struct uncached_stub *stub;
+	struct scatterlist *sg;
+	struct sg_table table;
+	struct page *page;
+	unsigned int i, j;
+
+	some_chunks(test, &table);
+	for (i = 0; i <= SINGLES; i += SINGLES / 2) {
+		stub = stub_steps(test, UINT_MAX);
+		KUNIT_ASSERT_EQ(test, heap_make_uncached(&table), 0);
+		sg = table.sgl;
+		for (j = 0; j < i; j++)
+			sg = sg_next(sg);
+		page = sg_page(sg);
+		stub->stuck = page;
+
+		KUNIT_EXPECT_EQ(test, heap_make_cached(&table), -ENOMEM);
+		KUNIT_EXPECT_NULL(test, sg_page(sg));
+		KUNIT_EXPECT_EQ(test, linear_table(&table), 0);
+		KUNIT_EXPECT_EQ(test, linear_pages(page, PFN_DOWN(sg->length)),
+				PFN_DOWN(sg->length));
+
+		/* give back what was right to lose */
+		KUNIT_ASSERT_EQ(test, set_memory_wb((unsigned long)page_address(page),
+						    PFN_DOWN(sg->length)), 0);
+		sg_assign_page(sg, page);
+	}
+	free_chunks(&table);
+}
+
+/*
+ * A heap whose buffer cannot be made uncached gives its pages back, and can go on.
+ */
+static void uncached_heap_fails(struct kunit *test)
+{
+	const struct uncached_case *c = test->param_value;
+	struct dma_heap *heap = heap_kunit_find(test, c->heap);
+	struct dma_heap_counters before, after;
+	struct uncached_stub *stub;
+
+	dma_heap_kunit_counters(heap, &before);
+	stub = stub_steps(test, 0);
+	KUNIT_EXPECT_PTR_EQ(test, dma_heap_buffer_alloc(heap, SZ_1M, O_RDWR, 0),
+			    ERR_PTR(-ENOMEM));
+	KUNIT_EXPECT_EQ(test, stub->uncached_calls, 1);
+	KUNIT_EXPECT_GE(test, stub->cached_calls, 1);
+	dma_heap_kunit_counters(heap, &after);
+	KUNIT_EXPECT_EQ(test, after.buffers, before.buffers);
+	KUNIT_EXPECT_EQ(test, after.failures, before.failures + 1);
+	kunit_deactivate_static_stub(test, heap_change_range);
+	kunit_deactivate_static_stub(test, heap_change_pages);
+
+	heap_kunit_alloc(test, c->heap, SZ_1M);
+}
+
+/* A heap whose buffer cannot be made cached again does not free it. */
+static void uncached_heap_loses(struct kunit *test)
+{
+	const struct uncached_case *c = test->param_value;
+	struct dma_heap *heap = heap_kunit_find(test, c->heap);
+	struct uncached_stub *stub = stub_steps(test, UINT_MAX);
+	struct dma_heap_counters counters;
+	struct dma_buf *dmabuf;
+	struct scatterlist *sg;
+	struct sg_table copy;
+	struct page *page;
+	unsigned int i;
+
+	/* one chunk of either heap, or several where memory is in pieces */
+	dmabuf = dma_heap_buffer_alloc(heap, SZ_64K, O_RDWR, 0);
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, dmabuf);
+	copy_chunks(test, dmabuf, &copy);
+	page = sg_page(copy.sgl);
+	stub->stuck = page;
+	dma_buf_put(dmabuf);
+	flush_delayed_fput();
+
+	dma_heap_kunit_counters(heap, &counters);
+	KUNIT_EXPECT_EQ(test, counters.buffers, 0);
+	KUNIT_EXPECT_EQ(test, linear_pages(page, PFN_DOWN(copy.sgl->length)),
+			PFN_DOWN(copy.sgl->length));
+	for_each_sgtable_sg(&copy, sg, i) {
+		if (i)
+			KUNIT_EXPECT_EQ(test, linear_uncached(sg_page(sg),
+							      PFN_DOWN(sg->length)), 0);
+	}
+	/* in use by nobody, and not free */
+	KUNIT_EXPECT_EQ(test, page_count(page), 1);
+
+	KUNIT_ASSERT_EQ(test, set_memory_wb((unsigned long)page_address(page),
+					    PFN_DOWN(copy.sgl->length)), 0);
+	if (c->properties & DMA_HEAP_CONTIGUOUS)
+		KUNIT_EXPECT_TRUE(test, cma_release(dev_get_cma_area(NULL), page,
+						    PFN_DOWN(copy.sgl->length)));
+	else
+		__free_pages(page, compound_order(page));
+	sg_free_table(&copy);
+}
+#endif
+
+static struct kunit_case uncached_kunit_cases[] = {
+	KUNIT_CASE_PARAM(uncached_properties, uncached_gen_params),
+	KUNIT_CASE_PARAM(uncached_mmap, uncached_gen_params),
+	KUNIT_CASE_PARAM(uncached_vmap, uncached_gen_params),
+	KUNIT_CASE_PARAM(uncached_contents, uncached_gen_params),
+	KUNIT_CASE_PARAM(uncached_zeroed, uncached_gen_params),
+	KUNIT_CASE_PARAM(uncached_killed, uncached_gen_params),
+	KUNIT_CASE_PARAM(uncached_device, uncached_gen_params),
+	KUNIT_CASE_PARAM(uncached_bounce, uncached_gen_params),
+	KUNIT_CASE_PARAM(uncached_snooping, uncached_gen_params),
+	KUNIT_CASE(uncached_range),
+	KUNIT_CASE(uncached_make_killed),
+#ifdef CONFIG_ARM64
+	KUNIT_CASE_PARAM(uncached_cleaned, uncached_gen_params),
+#endif
+#ifdef CONFIG_X86
+	KUNIT_CASE_PARAM(uncached_linear, uncached_gen_params),
+	KUNIT_CASE(uncached_large_page),
+	KUNIT_CASE(uncached_step_fails),
+	KUNIT_CASE(uncached_stuck),
+	KUNIT_CASE_PARAM(uncached_heap_fails, uncached_gen_params),
+	KUNIT_CASE_PARAM(uncached_heap_loses, uncached_gen_params),
+#endif
+	{}
+};
+
+static struct kunit_suite uncached_suite = {
+	.name = "dma_heap_uncached",
+	.test_cases = uncached_kunit_cases,
+};
+
+kunit_test_suite(uncached_suite);
+
+MODULE_DESCRIPTION("KUnit suite of the uncached heaps");
+MODULE_LICENSE("GPL");
+MODULE_IMPORT_NS("DMA_BUF");
+MODULE_IMPORT_NS("DMA_BUF_HEAP");
+MODULE_IMPORT_NS("EXPORTED_FOR_KUNIT_TESTING");
