@@ -9,64 +9,13 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 
-#include "heap.h"
-#include "kselftest_harness.h"
-
-FIXTURE(abi)
-{
-	int heap;
-	int fds;
-	long page;
-};
-
-FIXTURE_VARIANT(abi)
-{
-	const char *name;
-};
-
-FIXTURE_VARIANT_ADD(abi, system)
-{
-	.name = "system",
-};
-
-FIXTURE_VARIANT_ADD(abi, default_cma_region)
-{
-	.name = "default_cma_region",
-};
-
-FIXTURE_VARIANT_ADD(abi, system_uncached)
-{
-	.name = "system-uncached",
-};
-
-FIXTURE_VARIANT_ADD(abi, default_cma_region_uncached)
-{
-	.name = "default_cma_region-uncached",
-};
-
-FIXTURE_SETUP(abi)
-{
-	self->page = sysconf(_SC_PAGESIZE);
-	self->heap = heap_open(variant->name);
-	if (self->heap < 0)
-		SKIP(return, "cannot open heap %s: %s", variant->name, strerror(errno));
-	self->fds = count_fds();
-	ASSERT_LT(0, self->fds);
-}
-
-FIXTURE_TEARDOWN(abi)
-{
-	if (self->heap < 0)
-		return;
-	/* whatever a test did, it closed what it was given */
-	EXPECT_EQ(self->fds, count_fds());
-	close(self->heap);
-}
+#include "fixture.h"
 
 /* A command of another number, type or direction is not this device's. */
-TEST_F(abi, other_commands)
+TEST_F(heap, other_commands)
 {
 	const unsigned int size = sizeof(struct dma_heap_allocation_data);
 	const unsigned int others[] = {
@@ -100,17 +49,20 @@ TEST_F(abi, other_commands)
  * The structure may be older (shorter; what is missing is zero) or newer
  * (longer; what is not known is ignored), but has room for the fd.
  */
-TEST_F(abi, structure_sizes)
+TEST_F(heap, structure_sizes)
 {
 	union {
 		struct dma_heap_allocation_data data;
 		unsigned char bytes[128];
 	} arg;
-	unsigned int size;
+	unsigned char tail;
+	unsigned int i, size;
 	int ret;
 
-	for (size = 0; size <= sizeof(arg); size++) {
-		memset(&arg, 0xa5, sizeof(arg));
+	for (i = 0; i <= 2 * sizeof(arg); i++) {
+		size = i / 2;
+		tail = i % 2 ? 0xa5 : 0;
+		memset(&arg, tail, sizeof(arg));
 		arg.data = (struct dma_heap_allocation_data) {
 			.len = self->page,
 			.fd_flags = O_RDWR | O_CLOEXEC,
@@ -132,14 +84,14 @@ TEST_F(abi, structure_sizes)
 			close(arg.data.fd);
 			/* beyond the known members nothing is written */
 			if (size > sizeof(arg.data))
-				EXPECT_EQ(0xa5, arg.bytes[size - 1]);
+				EXPECT_EQ(tail, arg.bytes[size - 1]);
 		}
 		EXPECT_EQ(self->fds, count_fds());
 	}
 }
 
 /* Newer structures may be as long as a command can say. */
-TEST_F(abi, large_structures)
+TEST_F(heap, large_structures)
 {
 	const unsigned int sizes[] = { 129, 4096, _IOC_SIZEMASK };
 	struct dma_heap_allocation_data *data;
@@ -160,9 +112,9 @@ TEST_F(abi, large_structures)
 }
 
 /* The three access modes, with or without O_CLOEXEC, and nothing else. */
-TEST_F(abi, fd_flags)
+TEST_F(heap, fd_flags)
 {
-	unsigned int mode, bit;
+	unsigned int mode, bit, other;
 	int fd;
 
 	for (mode = 0; mode < O_ACCMODE; mode++) {
@@ -188,21 +140,44 @@ TEST_F(abi, fd_flags)
 		}
 		EXPECT_EQ(EINVAL, errno);
 	}
-}
 
-/* There are no heap flags. */
-TEST_F(abi, heap_flags)
-{
-	unsigned int bit;
+	/* any two of them */
+	for (bit = 0; bit < 32; bit++) {
+		for (other = 0; other <= bit; other++) {
+			unsigned int flags = 1U << bit | 1U << other;
+			bool good = !(flags & ~(O_ACCMODE | O_CLOEXEC)) &&
+				    (flags & O_ACCMODE) != O_ACCMODE;
 
-	for (bit = 0; bit < 64; bit++) {
-		EXPECT_EQ(-1, heap_alloc_flags(self->heap, self->page, O_RDWR, 1ULL << bit));
-		EXPECT_EQ(EINVAL, errno);
+			errno = 0;
+			fd = heap_alloc_flags(self->heap, self->page, flags, 0);
+			EXPECT_EQ(good, fd >= 0) {
+				TH_LOG("fd_flags %#x", flags);
+			}
+			EXPECT_EQ(good ? 0 : EINVAL, errno);
+			if (fd >= 0)
+				close(fd);
+		}
 	}
 }
 
+/* There are no heap flags. */
+TEST_F(heap, heap_flags)
+{
+	unsigned int bit, other;
+
+	for (bit = 0; bit < 64; bit++) {
+		for (other = 0; other <= bit; other++) {
+			EXPECT_EQ(-1, heap_alloc_flags(self->heap, self->page, O_RDWR,
+						       1ULL << bit | 1ULL << other));
+			EXPECT_EQ(EINVAL, errno);
+		}
+	}
+	EXPECT_EQ(-1, heap_alloc_flags(self->heap, self->page, O_RDWR, ~0ULL));
+	EXPECT_EQ(EINVAL, errno);
+}
+
 /* The fd is an answer: it must be 0 in the question. */
-TEST_F(abi, fd_not_zero)
+TEST_F(heap, fd_not_zero)
 {
 	struct dma_heap_allocation_data data = {
 		.len = self->page,
@@ -214,10 +189,17 @@ TEST_F(abi, fd_not_zero)
 	EXPECT_EQ(EINVAL, errno);
 }
 
-/* Lengths are rounded up to pages; none, and those that wrap, are refused. */
-TEST_F(abi, lengths)
+/*
+ * Lengths are rounded up to pages; none, and those that wrap, are refused.  No
+ * length is so large that trying it harms anybody.
+ */
+TEST_F(heap, lengths)
 {
 	const __u64 good[] = { 1, self->page - 1, self->page, self->page + 1, 1 << 20 };
+	const __u64 large[] = {
+		1ULL << 31, 1ULL << 32, (1ULL << 32) + self->page, 1ULL << 40,
+		1ULL << 63, UINT64_MAX - self->page + 1,
+	};
 	const __u64 bad[] = { 0, UINT64_MAX, UINT64_MAX - self->page + 2 };
 	unsigned int i;
 	int fd;
@@ -229,29 +211,147 @@ TEST_F(abi, lengths)
 			  lseek(fd, 0, SEEK_END));
 		close(fd);
 	}
+	/* never cut down to what fits: all of it, or nothing */
+	for (i = 0; i < ARRAY_SIZE(large); i++) {
+		fd = heap_alloc(self->heap, large[i]);
+		if (fd < 0) {
+			EXPECT_TRUE(errno == ENOMEM || (errno == EINVAL && large[i] > SIZE_MAX)) {
+				TH_LOG("%#llx: %s", large[i], strerror(errno));
+			}
+			continue;
+		}
+		EXPECT_EQ(large[i], lseek(fd, 0, SEEK_END));
+		close(fd);
+	}
 	for (i = 0; i < ARRAY_SIZE(bad); i++) {
 		EXPECT_EQ(-1, heap_alloc(self->heap, bad[i]));
 		EXPECT_EQ(EINVAL, errno);
 	}
 }
 
-/* A structure that cannot be read, or not be written: no fd, no buffer. */
-TEST_F(abi, bad_pointers)
+static void fill(struct dma_heap_allocation_data *data, size_t len)
 {
+	memset(data, 0, sizeof(*data));
+	data->len = len;
+	data->fd_flags = O_RDWR | O_CLOEXEC;
+}
+
+/* A structure that cannot be read, or not be written: no fd, no buffer. */
+TEST_F(heap, bad_pointers)
+{
+	const unsigned long kernel[] = { ~0UL, ~0UL - self->page, 1UL << (sizeof(long) * 8 - 1) };
 	struct dma_heap_allocation_data *data;
+	unsigned long before;
+	unsigned int i;
+	char *pages;
 
 	EXPECT_EQ(-1, ioctl(self->heap, DMA_HEAP_IOCTL_ALLOC, NULL));
 	EXPECT_EQ(EFAULT, errno);
+	for (i = 0; i < ARRAY_SIZE(kernel); i++) {
+		EXPECT_EQ(-1, ioctl(self->heap, DMA_HEAP_IOCTL_ALLOC, kernel[i])) {
+			TH_LOG("%#lx", kernel[i]);
+		}
+		EXPECT_EQ(EFAULT, errno);
+	}
 
-	data = mmap(NULL, self->page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	ASSERT_NE(MAP_FAILED, data);
-	data->len = self->page;
-	data->fd_flags = O_RDWR | O_CLOEXEC;
-	ASSERT_EQ(0, mprotect(data, self->page, PROT_READ));
+	pages = mmap(NULL, 2 * self->page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
+		     -1, 0);
+	ASSERT_NE(MAP_FAILED, pages);
+
+	/* read, and not to be written */
+	data = (void *)pages;
+	fill(data, self->page);
+	ASSERT_EQ(0, mprotect(pages, self->page, PROT_READ));
 	EXPECT_EQ(-1, ioctl(self->heap, DMA_HEAP_IOCTL_ALLOC, data));
 	EXPECT_EQ(EFAULT, errno);
 	EXPECT_EQ(self->fds, count_fds());
-	munmap(data, self->page);
+	ASSERT_EQ(0, mprotect(pages, self->page, PROT_READ | PROT_WRITE));
+
+	/* on two pages */
+	data = (void *)(pages + self->page - 12);
+	fill(data, self->page);
+	EXPECT_EQ(0, ioctl(self->heap, DMA_HEAP_IOCTL_ALLOC, data));
+	EXPECT_EQ(self->page, lseek(data->fd, 0, SEEK_END));
+	close(data->fd);
+
+	/* and the second one cannot be written, or is not there */
+	for (before = 1; before < sizeof(*data); before++) {
+		data = (void *)(pages + self->page - before);
+		fill(data, self->page);
+		ASSERT_EQ(0, mprotect(pages + self->page, self->page, PROT_READ));
+		if (ioctl(self->heap, DMA_HEAP_IOCTL_ALLOC, data)) {
+			EXPECT_EQ(EFAULT, errno);
+		} else {
+			/* nothing but the fd needs to be written */
+			EXPECT_LE(offsetof(struct dma_heap_allocation_data, fd_flags), before);
+			close(data->fd);
+		}
+		EXPECT_EQ(self->fds, count_fds());
+		ASSERT_EQ(0, mprotect(pages + self->page, self->page, PROT_READ | PROT_WRITE));
+	}
+	ASSERT_EQ(0, munmap(pages + self->page, self->page));
+	for (before = 1; before < sizeof(*data); before++) {
+		data = (void *)(pages + self->page - before);
+		EXPECT_EQ(-1, ioctl(self->heap, DMA_HEAP_IOCTL_ALLOC, data));
+		EXPECT_EQ(EFAULT, errno);
+		EXPECT_EQ(self->fds, count_fds());
+	}
+	munmap(pages, self->page);
+}
+
+/* Without room for another fd there is no buffer; with it again, there is. */
+TEST_F(heap, fd_table_full)
+{
+	struct rlimit old, full;
+	int fd;
+
+	ASSERT_EQ(0, getrlimit(RLIMIT_NOFILE, &old));
+	/* the lowest fd that is free */
+	fd = dup(self->heap);
+	ASSERT_LE(0, fd);
+	close(fd);
+	full = (struct rlimit) { fd, old.rlim_max };
+	ASSERT_EQ(0, setrlimit(RLIMIT_NOFILE, &full));
+	EXPECT_EQ(-1, heap_alloc(self->heap, self->page));
+	EXPECT_EQ(EMFILE, errno);
+	ASSERT_EQ(0, setrlimit(RLIMIT_NOFILE, &old));
+
+	fd = heap_alloc(self->heap, self->page);
+	EXPECT_LE(0, fd);
+	close(fd);
+}
+
+/* How the node was opened does not matter; that it was opened does. */
+TEST_F(heap, open_modes)
+{
+	const int modes[] = { O_RDONLY, O_WRONLY, O_RDWR };
+	char path[300], c = 0;
+	unsigned int i;
+	int heap, fd;
+
+	snprintf(path, sizeof(path), HEAP_DIR "%s", self->name);
+	for (i = 0; i < ARRAY_SIZE(modes); i++) {
+		heap = open(path, modes[i] | O_CLOEXEC);
+		ASSERT_LE(0, heap);
+		fd = heap_alloc(heap, self->page);
+		EXPECT_LE(0, fd);
+		close(fd);
+
+		/* it has the ioctl and nothing else */
+		EXPECT_EQ(-1, read(heap, &c, 1));
+		EXPECT_EQ(modes[i] == O_WRONLY ? EBADF : EINVAL, errno);
+		EXPECT_EQ(-1, write(heap, &c, 1));
+		EXPECT_EQ(modes[i] == O_RDONLY ? EBADF : EINVAL, errno);
+		EXPECT_EQ(MAP_FAILED, mmap(NULL, self->page, PROT_READ, MAP_SHARED, heap, 0));
+		EXPECT_EQ(modes[i] == O_WRONLY ? EACCES : ENODEV, errno);
+		close(heap);
+	}
+
+	heap = open(path, O_PATH | O_CLOEXEC);
+	ASSERT_LE(0, heap);
+	EXPECT_EQ(-1, heap_alloc(heap, self->page));
+	EXPECT_EQ(EBADF, errno);
+	close(heap);
 }
 
 #ifdef __x86_64__
@@ -281,7 +381,7 @@ static bool have_compat(void)
 #endif
 
 /* A 32-bit program on a 64-bit kernel means the same by the same bytes. */
-TEST_F(abi, compat)
+TEST_F(heap, compat)
 {
 #ifdef __x86_64__
 	struct dma_heap_allocation_data *data;

@@ -15,6 +15,8 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 
+#include <drm/drm.h>
+
 #include "heap.h"
 #include "kselftest_harness.h"
 
@@ -47,6 +49,29 @@ static bool faults_set_up(void)
 	       write_file(DEBUGFS "fail_page_alloc/verbose", "0") &&
 	       (access(DEBUGFS "fail_usercopy", F_OK) ||
 		write_file(DEBUGFS "fail_usercopy/verbose", "0"));
+}
+
+static int open_vgem(void)
+{
+	char path[32], name[8];
+	struct drm_version version;
+	int fd, i;
+
+	for (i = 0; i < 16; i++) {
+		snprintf(path, sizeof(path), "/dev/dri/card%d", i);
+		fd = open(path, O_RDWR | O_CLOEXEC);
+		if (fd < 0)
+			continue;
+		memset(&version, 0, sizeof(version));
+		version.name = name;
+		version.name_len = sizeof(name);
+		if (!ioctl(fd, DRM_IOCTL_VERSION, &version) && version.name_len == 4 &&
+		    !memcmp(name, "vgem", 4))
+			return fd;
+		close(fd);
+	}
+
+	return -1;
 }
 
 /* Faults that were hit, and calls that failed for it. */
@@ -249,6 +274,98 @@ TEST_F_TIMEOUT(fail_nth, map, 300)
 	close(buf);
 	TH_LOG("%u faults, %u failures", self->sweep.fired, self->sweep.failed);
 	EXPECT_LT(0, self->sweep.failed);
+}
+
+/* Touching what is mapped works in the end, whatever fails on the way. */
+TEST_F_TIMEOUT(fail_nth, touch, 300)
+{
+	const size_t len = 2 << 20;
+	unsigned int nth, error = 0;
+	unsigned char *map, before;
+	bool last = false;
+	size_t i;
+	int buf;
+
+	buf = heap_alloc(self->heap, len);
+	ASSERT_LE(0, buf);
+	for (nth = 1; nth < MAX_NTH && !last; nth++) {
+		map = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_SHARED, buf, 0);
+		ASSERT_NE(MAP_FAILED, map);
+		ASSERT_TRUE(arm(self->sweep.fd, nth));
+		for (i = 0; i < len; i += 4096) {
+			before = __atomic_exchange_n(&map[i], nth, __ATOMIC_RELAXED);
+			error |= before != (nth - 1) % 256;
+		}
+		last = last_round(_metadata, &self->sweep, nth, true, 0);
+		munmap(map, len);
+	}
+	close(buf);
+	EXPECT_EQ(0, error);
+	TH_LOG("%u faults", self->sweep.fired);
+	EXPECT_LT(0, self->sweep.fired);
+}
+
+/* A device attaches to the buffer, as vgem does, which never maps it. */
+TEST_F_TIMEOUT(fail_nth, attach, 300)
+{
+	struct drm_prime_handle prime = {};
+	struct drm_gem_close gem = {};
+	unsigned int nth;
+	int drm, ret, error;
+
+	drm = open_vgem();
+	if (drm < 0)
+		SKIP(return, "there is no vgem");
+	for (nth = 1; nth < MAX_NTH; nth++) {
+		/* a new one each time: an import is remembered */
+		prime.fd = heap_alloc(self->heap, 1 << 20);
+		ASSERT_LE(0, prime.fd);
+		ASSERT_TRUE(arm(self->sweep.fd, nth));
+		ret = ioctl(drm, DRM_IOCTL_PRIME_FD_TO_HANDLE, &prime);
+		error = errno;
+		if (!ret) {
+			bool last = last_round(_metadata, &self->sweep, nth, true, 0);
+
+			gem.handle = prime.handle;
+			EXPECT_EQ(0, ioctl(drm, DRM_IOCTL_GEM_CLOSE, &gem));
+			close(prime.fd);
+			if (last)
+				break;
+			continue;
+		}
+		last_round(_metadata, &self->sweep, nth, false, error);
+		close(prime.fd);
+	}
+	close(drm);
+	TH_LOG("%u faults, %u failures", self->sweep.fired, self->sweep.failed);
+	EXPECT_LT(0, self->sweep.failed);
+}
+
+/* A device maps the buffer; any module will do that maps what its file is told to. */
+TEST_F_TIMEOUT(fail_nth, device, 300)
+{
+	int buf, len, ret, error, importer = open(DEBUGFS "heap_map", O_WRONLY | O_CLOEXEC);
+	unsigned int nth;
+	char cmd[32];
+
+	if (importer < 0)
+		SKIP(return, "nothing maps buffers here");
+	buf = heap_alloc(self->heap, (1 << 20) + (1 << 16) + 4096);
+	ASSERT_LE(0, buf);
+	len = snprintf(cmd, sizeof(cmd), "map %d 1", buf);
+	for (nth = 1; nth < MAX_NTH && arm(self->sweep.fd, nth); nth++) {
+		ret = write(importer, cmd, len);
+		error = errno;
+		if (last_round(_metadata, &self->sweep, nth, ret == len, error)) {
+			EXPECT_EQ(len, ret);
+			break;
+		}
+	}
+	close(buf);
+	close(importer);
+	TH_LOG("%u faults, %u failures", self->sweep.fired, self->sweep.failed);
+	/* the attachment and its table at least */
+	EXPECT_LT(2, self->sweep.failed);
 }
 
 /* A whole file, to be freed; NULL with errno set when it cannot be had. */

@@ -1,0 +1,265 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Buffers in the hands of devices: a camera that writes into one, which needs
+ * memory that is contiguous (vivid.allocators=1), and a converter that reads one
+ * and writes another (vim2m), through mappings of the kernel.
+ */
+
+#define _GNU_SOURCE
+#include <linux/udmabuf.h>
+#include <linux/videodev2.h>
+#include <poll.h>
+#include <sys/mman.h>
+
+#include "fixture.h"
+
+#define WIDTH	320
+#define HEIGHT	240
+
+/* A video node of a driver that can do that; -1 when there is none. */
+static int open_video(const char *driver, __u32 caps)
+{
+	struct v4l2_capability cap;
+	char path[32];
+	int fd, i;
+
+	for (i = 0; i < 32; i++) {
+		snprintf(path, sizeof(path), "/dev/video%d", i);
+		fd = open(path, O_RDWR | O_CLOEXEC | O_NONBLOCK);
+		if (fd < 0)
+			continue;
+		if (!ioctl(fd, VIDIOC_QUERYCAP, &cap) &&
+		    !strcmp((char *)cap.driver, driver) && (cap.device_caps & caps) == caps)
+			return fd;
+		close(fd);
+	}
+
+	return -1;
+}
+
+/* How many bytes a picture has, or 0. */
+static size_t set_format(int video, __u32 type, __u32 pixels)
+{
+	struct v4l2_format format = {
+		.type = type,
+		.fmt.pix = {
+			.width = WIDTH,
+			.height = HEIGHT,
+			.pixelformat = pixels,
+			.field = V4L2_FIELD_NONE,
+		},
+	};
+
+	return ioctl(video, VIDIOC_S_FMT, &format) ? 0 : format.fmt.pix.sizeimage;
+}
+
+static int request(int video, __u32 type, unsigned int count)
+{
+	struct v4l2_requestbuffers buffers = {
+		.type = type,
+		.memory = V4L2_MEMORY_DMABUF,
+		.count = count,
+	};
+
+	return ioctl(video, VIDIOC_REQBUFS, &buffers);
+}
+
+static int queue(int video, __u32 type, int index, int buf, size_t used)
+{
+	struct v4l2_buffer buffer = {
+		.type = type,
+		.memory = V4L2_MEMORY_DMABUF,
+		.index = index,
+		.m.fd = buf,
+		.bytesused = used,
+	};
+
+	return ioctl(video, VIDIOC_QBUF, &buffer);
+}
+
+/* The index of a buffer that is done, or -1. */
+static int dequeue(int video, __u32 type)
+{
+	struct v4l2_buffer buffer = { .type = type, .memory = V4L2_MEMORY_DMABUF };
+	struct pollfd ready = { video, POLLIN | POLLOUT };
+	int i;
+
+	for (i = 0; i < 100; i++) {
+		if (!ioctl(video, VIDIOC_DQBUF, &buffer))
+			return buffer.flags & V4L2_BUF_FLAG_ERROR ? -1 : (int)buffer.index;
+		if (errno != EAGAIN)
+			return -1;
+		poll(&ready, 1, 100);
+	}
+
+	return -1;
+}
+
+static int stream(int video, int type, bool on)
+{
+	return ioctl(video, on ? VIDIOC_STREAMON : VIDIOC_STREAMOFF, &type);
+}
+
+static int sync_buf(int buf, __u64 flags)
+{
+	return ioctl(buf, DMA_BUF_IOCTL_SYNC, &(struct dma_buf_sync) { .flags = flags });
+}
+
+/* How many values of 32 bits differ from the one before them. */
+static size_t changes(const unsigned int *map, size_t bytes)
+{
+	size_t i, n = 0;
+
+	for (i = 1; i < bytes / sizeof(*map); i++)
+		n += map[i] != map[i - 1];
+
+	return n;
+}
+
+static bool is_contiguous(const char *heap)
+{
+	return !strncmp(heap, "default_cma_region", 18);
+}
+
+/*
+ * The camera takes a buffer of a contiguous heap, of whatever size, and its
+ * picture is in it.  It takes one of another heap if that is contiguous by chance,
+ * or refuses it.
+ */
+TEST_F(heap, camera)
+{
+	const __u32 type = V4L2_BUF_TYPE_VIDEO_CAPTURE;
+	int video = open_video("vivid", V4L2_CAP_VIDEO_CAPTURE), bufs[2], i, round;
+	unsigned int *maps[2];
+	size_t size;
+
+	if (video < 0)
+		SKIP(return, "there is no vivid");
+	/* its own idea of a size, whatever it is by default */
+	size = set_format(video, type, V4L2_PIX_FMT_RGB32);
+	if (!size || request(video, type, 2)) {
+		close(video);
+		SKIP(return, "vivid cannot take dma-bufs: %s", strerror(errno));
+	}
+	for (i = 0; i < 2; i++) {
+		bufs[i] = heap_alloc(self->heap, size);
+		ASSERT_LE(0, bufs[i]);
+		maps[i] = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, bufs[i], 0);
+		ASSERT_NE(MAP_FAILED, maps[i]);
+		EXPECT_EQ(0, changes(maps[i], size));
+	}
+	if (queue(video, type, 0, bufs[0], 0)) {
+		EXPECT_FALSE(is_contiguous(self->name)) {
+			TH_LOG("refused: %s", strerror(errno));
+		}
+		EXPECT_TRUE(errno == EFAULT || errno == EINVAL || errno == EIO);
+		goto out;
+	}
+	if (queue(video, type, 1, bufs[1], 0)) {
+		EXPECT_FALSE(is_contiguous(self->name));
+		goto out;
+	}
+	ASSERT_EQ(0, stream(video, type, true));
+	for (round = 0; round < 4; round++) {
+		i = dequeue(video, type);
+		ASSERT_LE(0, i);
+		EXPECT_EQ(0, sync_buf(bufs[i], DMA_BUF_SYNC_START | DMA_BUF_SYNC_RW));
+		/* bars of colours, in every line */
+		EXPECT_LT(HEIGHT, changes(maps[i], size));
+		memset(maps[i], 0, size);
+		EXPECT_EQ(0, sync_buf(bufs[i], DMA_BUF_SYNC_END | DMA_BUF_SYNC_RW));
+		ASSERT_EQ(0, queue(video, type, i, bufs[i], 0));
+	}
+	EXPECT_EQ(0, stream(video, type, false));
+out:
+	/* gives up its references, with what it has mapped */
+	EXPECT_EQ(0, request(video, type, 0));
+	close(video);
+	for (i = 0; i < 2; i++) {
+		munmap(maps[i], size);
+		close(bufs[i]);
+	}
+}
+
+/* A dma-buf of anonymous memory, of the same size. */
+static int anonymous(size_t size)
+{
+	struct udmabuf_create create = { .flags = UDMABUF_FLAGS_CLOEXEC, .size = size };
+	int dev = open("/dev/udmabuf", O_RDWR | O_CLOEXEC), buf = -1;
+
+	create.memfd = memfd_create("device", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	if (dev >= 0 && (int)create.memfd >= 0 && !ftruncate(create.memfd, size) &&
+	    !fcntl(create.memfd, F_ADD_SEALS, F_SEAL_SHRINK))
+		buf = ioctl(dev, UDMABUF_CREATE, &create);
+	if (dev >= 0)
+		close(dev);
+	if ((int)create.memfd >= 0)
+		close(create.memfd);
+
+	return buf;
+}
+
+/*
+ * The converter reads what the CPU has written to one buffer, and the CPU reads
+ * what the converter has written to the other: from the heap to the heap, from
+ * udmabuf to the heap and from the heap to udmabuf.
+ */
+TEST_F(heap, converter)
+{
+	const __u32 out = V4L2_BUF_TYPE_VIDEO_OUTPUT, in = V4L2_BUF_TYPE_VIDEO_CAPTURE;
+	int video = open_video("vim2m", V4L2_CAP_VIDEO_M2M), from, to, round;
+	unsigned int *source, *target;
+	size_t size, aligned, i;
+
+	if (video < 0)
+		SKIP(return, "there is no vim2m");
+	size = set_format(video, out, V4L2_PIX_FMT_RGB565);
+	if (!size || set_format(video, in, V4L2_PIX_FMT_RGB565) != size) {
+		close(video);
+		SKIP(return, "vim2m does not copy");
+	}
+	aligned = (size + self->page - 1) / self->page * self->page;
+	for (round = 0; round < 3; round++) {
+		from = round == 1 ? anonymous(aligned) : heap_alloc(self->heap, size);
+		to = round == 2 ? anonymous(aligned) : heap_alloc(self->heap, size);
+		if (round && (from < 0 || to < 0)) {
+			TH_LOG("no udmabuf");
+			close(from);
+			close(to);
+			break;
+		}
+		ASSERT_LE(0, from);
+		ASSERT_LE(0, to);
+		source = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, from, 0);
+		target = mmap(NULL, size, PROT_READ, MAP_SHARED, to, 0);
+		ASSERT_NE(MAP_FAILED, source);
+		ASSERT_NE(MAP_FAILED, target);
+
+		EXPECT_EQ(0, sync_buf(from, DMA_BUF_SYNC_START | DMA_BUF_SYNC_WRITE));
+		for (i = 0; i < size / sizeof(*source); i++)
+			source[i] = i * 2654435761U + round;
+		EXPECT_EQ(0, sync_buf(from, DMA_BUF_SYNC_END | DMA_BUF_SYNC_WRITE));
+
+		ASSERT_EQ(0, request(video, out, 1));
+		ASSERT_EQ(0, request(video, in, 1));
+		ASSERT_EQ(0, queue(video, out, 0, from, size));
+		ASSERT_EQ(0, queue(video, in, 0, to, 0));
+		ASSERT_EQ(0, stream(video, out, true));
+		ASSERT_EQ(0, stream(video, in, true));
+		EXPECT_EQ(0, dequeue(video, in));
+		EXPECT_EQ(0, sync_buf(to, DMA_BUF_SYNC_START | DMA_BUF_SYNC_READ));
+		EXPECT_EQ(0, memcmp(source, target, size));
+		EXPECT_EQ(0, sync_buf(to, DMA_BUF_SYNC_END | DMA_BUF_SYNC_READ));
+		EXPECT_EQ(0, stream(video, out, false));
+		EXPECT_EQ(0, stream(video, in, false));
+		EXPECT_EQ(0, request(video, out, 0));
+		EXPECT_EQ(0, request(video, in, 0));
+		munmap(source, size);
+		munmap(target, size);
+		close(from);
+		close(to);
+	}
+	close(video);
+}
+
+TEST_HARNESS_MAIN

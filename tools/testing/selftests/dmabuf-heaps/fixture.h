@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * The fixture of tests that are the same for every heap: a heap, and what has to
+ * be as it was when the test ends.  The heaps are those that programs know by
+ * name, and the one that DMABUF_HEAP names in the environment.
+ */
+
+#ifndef _SELFTESTS_DMABUF_HEAP_FIXTURE_H
+#define _SELFTESTS_DMABUF_HEAP_FIXTURE_H
+
+#include "heap.h"
+#include "kselftest_harness.h"
+
+FIXTURE(heap)
+{
+	const char *name;
+	int heap;
+	int fds;
+	long page;
+	/* nobody has a buffer of the heap, and debugfs tells */
+	bool alone;
+};
+
+FIXTURE_VARIANT(heap)
+{
+	const char *name;
+};
+
+FIXTURE_VARIANT_ADD(heap, system)
+{
+	.name = "system",
+};
+
+FIXTURE_VARIANT_ADD(heap, default_cma_region)
+{
+	.name = "default_cma_region",
+};
+
+FIXTURE_VARIANT_ADD(heap, system_uncached)
+{
+	.name = "system-uncached",
+};
+
+FIXTURE_VARIANT_ADD(heap, default_cma_region_uncached)
+{
+	.name = "default_cma_region-uncached",
+};
+
+FIXTURE_VARIANT_ADD(heap, named)
+{
+};
+
+FIXTURE_SETUP(heap)
+{
+	unsigned long long buffers;
+
+	self->heap = -1;
+	self->page = sysconf(_SC_PAGESIZE);
+	self->name = variant->name ?: getenv("DMABUF_HEAP");
+	if (!self->name)
+		SKIP(return, "DMABUF_HEAP names no heap");
+	self->heap = heap_open(self->name);
+	if (self->heap < 0)
+		SKIP(return, "cannot open heap %s: %s", self->name, strerror(errno));
+	self->alone = heap_counter(self->name, "buffers", &buffers) && !buffers;
+	self->fds = count_fds();
+	ASSERT_LT(0, self->fds);
+}
+
+FIXTURE_TEARDOWN(heap)
+{
+	unsigned long long bytes = 0;
+	int i;
+
+	if (self->heap < 0)
+		return;
+	/* whatever a test did, it closed what it was given */
+	EXPECT_EQ(self->fds, count_fds());
+	/* and so did the kernel, which may close a moment later */
+	for (i = 0; self->alone && i < 100; i++) {
+		ASSERT_TRUE(heap_counter(self->name, "bytes", &bytes));
+		if (!bytes)
+			break;
+		usleep(20000);
+	}
+	EXPECT_EQ(0, bytes);
+	close(self->heap);
+}
+
+#endif /* _SELFTESTS_DMABUF_HEAP_FIXTURE_H */

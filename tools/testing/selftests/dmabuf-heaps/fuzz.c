@@ -1,0 +1,363 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * A random walk through the calls that heaps and their buffers take, with
+ * arguments that are nearly right as often as not.  Nothing is expected of any
+ * call but that the kernel survives it, and nothing is left in the end.
+ *
+ * DMABUF_FUZZ_CALLS is how many calls, DMABUF_FUZZ_SEED makes the same ones
+ * again: the log has the seed of this run.
+ */
+
+#define _GNU_SOURCE
+#include <linux/sync_file.h>
+#include <poll.h>
+#include <sys/mman.h>
+#include <time.h>
+
+#include "heap.h"
+#include "kselftest_harness.h"
+
+#define CALLS	100000
+#define FDS	48
+#define MAPS	16
+#define HEAPS	32
+
+struct map {
+	void *addr;
+	size_t size;
+};
+
+struct walk {
+	__u64 state;
+	int heaps[HEAPS];
+	unsigned int nr_heaps;
+	/* buffers, sync files and copies of them; -1 where there is none */
+	int fds[FDS];
+	struct map maps[MAPS];
+	/* a page that comes and goes below the arguments */
+	char *args;
+	size_t page;
+	/* calls that were made, those that succeeded, and buffers allocated */
+	unsigned long calls, good, buffers;
+};
+
+/* xorshift*: the same numbers on every machine */
+static __u64 next(struct walk *w)
+{
+	w->state ^= w->state >> 12;
+	w->state ^= w->state << 25;
+	w->state ^= w->state >> 27;
+
+	return w->state * 2685821657736338717ULL;
+}
+
+static unsigned int below(struct walk *w, unsigned int n)
+{
+	return (next(w) >> 33) % n;
+}
+
+/* Mostly small, so that memory lasts, and now and then anything that is too much. */
+static __u64 length(struct walk *w)
+{
+	switch (below(w, 8)) {
+	case 0:
+		return next(w) | 1ULL << 44;
+	case 1:
+		return below(w, 4) * 1ULL - 1;
+	case 2:
+		return below(w, 2 << 20);
+	default:
+		return below(w, 64 << 10);
+	}
+}
+
+static __u64 flags(struct walk *w, __u64 right)
+{
+	switch (below(w, 8)) {
+	case 0:
+		return next(w);
+	case 1:
+		return right ^ 1ULL << below(w, 64);
+	default:
+		return right;
+	}
+}
+
+static int *slot(struct walk *w)
+{
+	return &w->fds[below(w, FDS)];
+}
+
+static void put(struct walk *w, int fd)
+{
+	int *s = slot(w);
+
+	if (*s >= 0)
+		close(*s);
+	*s = fd;
+}
+
+/* A command, or one that differs from it. */
+static unsigned long command(struct walk *w, unsigned long cmd)
+{
+	switch (below(w, 16)) {
+	case 0:
+		return cmd ^ 1UL << below(w, 32);
+	case 1:
+		return _IOC(_IOC_DIR(cmd), _IOC_TYPE(cmd), _IOC_NR(cmd), below(w, 256));
+	case 2:
+		return (__u32)next(w);
+	default:
+		return cmd;
+	}
+}
+
+/* Where the argument is: there, at the end of a page with none behind, or nowhere. */
+static void *argument(struct walk *w, const void *data, size_t size)
+{
+	char *p;
+
+	switch (below(w, 32)) {
+	case 0:
+		return NULL;
+	case 1:
+		return (void *)next(w);
+	case 2:
+		p = w->args + w->page - below(w, size + 1);
+		memcpy(p, data, w->args + w->page - p);
+		return p;
+	default:
+		p = w->args + w->page - size;
+		memcpy(p, data, size);
+		return p;
+	}
+}
+
+static void alloc(struct walk *w)
+{
+	struct dma_heap_allocation_data data = {
+		.len = length(w),
+		.fd = flags(w, 0),
+		.fd_flags = flags(w, O_RDWR | (below(w, 2) ? O_CLOEXEC : 0)),
+		.heap_flags = flags(w, 0),
+	};
+	struct dma_heap_allocation_data *arg = argument(w, &data, sizeof(data));
+	int heap = below(w, 16) ? w->heaps[below(w, w->nr_heaps)] : *slot(w);
+	unsigned long cmd = command(w, DMA_HEAP_IOCTL_ALLOC);
+
+	if (ioctl(heap, cmd, arg))
+		return;
+	w->good++;
+	/* what else succeeded did not allocate */
+	if (_IOC_TYPE(cmd) != DMA_HEAP_IOC_MAGIC)
+		return;
+	w->buffers++;
+	put(w, arg->fd);
+}
+
+static void other_ioctl(struct walk *w)
+{
+	union {
+		struct dma_buf_sync sync;
+		struct dma_buf_export_sync_file get;
+		struct dma_buf_import_sync_file put;
+		struct sync_merge_data merge;
+		struct sync_file_info info;
+		char name[DMA_BUF_NAME_LEN];
+	} data = {}, *arg;
+	static const unsigned long cmds[] = {
+		DMA_BUF_IOCTL_SYNC, DMA_BUF_SET_NAME_A, DMA_BUF_SET_NAME_B,
+		DMA_BUF_IOCTL_EXPORT_SYNC_FILE, DMA_BUF_IOCTL_IMPORT_SYNC_FILE,
+		SYNC_IOC_MERGE, SYNC_IOC_FILE_INFO,
+	};
+	unsigned int which = below(w, ARRAY_SIZE(cmds));
+	unsigned long cmd = command(w, cmds[which]);
+	int fd = below(w, 16) ? *slot(w) : w->heaps[below(w, w->nr_heaps)];
+
+	switch (which) {
+	case 0:
+		data.sync.flags = flags(w, (1 + below(w, 3)) | below(w, 2) << 2);
+		break;
+	case 1:
+	case 2:
+		memset(&data, 'a' + below(w, 26), below(w, sizeof(data)));
+		break;
+	case 3:
+		data.get.flags = flags(w, 1 + below(w, 3));
+		data.get.fd = -1;
+		break;
+	case 4:
+		data.put.flags = flags(w, 1 + below(w, 3));
+		data.put.fd = *slot(w);
+		break;
+	case 5:
+		data.merge.fd2 = *slot(w);
+		break;
+	default:
+		data.info.num_fences = flags(w, 0);
+		break;
+	}
+	arg = argument(w, &data, sizeof(data));
+	if (ioctl(fd, cmd, arg))
+		return;
+	w->good++;
+	if (cmd == DMA_BUF_IOCTL_EXPORT_SYNC_FILE)
+		put(w, arg->get.fd);
+	else if (cmd == SYNC_IOC_MERGE)
+		put(w, arg->merge.fence);
+}
+
+static void map(struct walk *w)
+{
+	struct map *m = &w->maps[below(w, MAPS)];
+	unsigned char c;
+	size_t i;
+
+	if (m->addr) {
+		/* what is mapped can be touched */
+		for (i = 0; i < m->size; i += w->page) {
+			c = __atomic_load_n((unsigned char *)m->addr + i, __ATOMIC_RELAXED);
+			__atomic_store_n((unsigned char *)m->addr + i, c + 1, __ATOMIC_RELAXED);
+		}
+		munmap(m->addr, m->size);
+		m->addr = NULL;
+		return;
+	}
+	m->size = (1 + below(w, 40)) * w->page;
+	m->addr = mmap(NULL, m->size, PROT_READ | PROT_WRITE,
+		       below(w, 8) ? MAP_SHARED : MAP_PRIVATE, *slot(w),
+		       below(w, 4) ? 0 : (off_t)(next(w) >> below(w, 64)) * w->page);
+	if (m->addr == MAP_FAILED)
+		m->addr = NULL;
+	else
+		w->good++;
+}
+
+static void other_call(struct walk *w)
+{
+	struct pollfd ready = { .events = POLLIN | POLLOUT };
+	int *s = slot(w);
+	char buf[64];
+	bool ok;
+
+	switch (below(w, 8)) {
+	case 0:
+		ok = lseek(*s, flags(w, 0), below(w, 5)) >= 0;
+		break;
+	case 1:
+		ready.fd = *s;
+		ok = poll(&ready, 1, 0) >= 0;
+		break;
+	case 2:
+		ok = read(*s, buf, below(w, sizeof(buf))) >= 0;
+		break;
+	case 3:
+		ok = write(*s, buf, below(w, sizeof(buf))) >= 0;
+		break;
+	case 4:
+		put(w, dup(*s));
+		ok = true;
+		break;
+	case 5:
+		ok = !ftruncate(*s, length(w));
+		break;
+	default:
+		ok = !close(*s);
+		*s = -1;
+		break;
+	}
+	w->good += ok;
+}
+
+static unsigned long long env(const char *name, unsigned long long otherwise)
+{
+	const char *value = getenv(name);
+
+	return value ? strtoull(value, NULL, 0) : otherwise;
+}
+
+static void open_heaps(struct walk *w)
+{
+	DIR *dir = opendir(HEAP_DIR);
+	struct dirent *e;
+	int fd;
+
+	while (dir && w->nr_heaps < HEAPS && (e = readdir(dir))) {
+		if (e->d_name[0] == '.')
+			continue;
+		fd = heap_open(e->d_name);
+		if (fd >= 0)
+			w->heaps[w->nr_heaps++] = fd;
+	}
+	if (dir)
+		closedir(dir);
+}
+
+FIXTURE(fuzz)
+{
+};
+
+FIXTURE_SETUP(fuzz)
+{
+}
+
+FIXTURE_TEARDOWN(fuzz)
+{
+}
+
+TEST_F_TIMEOUT(fuzz, walk, 3600)
+{
+	const unsigned long calls = env("DMABUF_FUZZ_CALLS", CALLS);
+	const unsigned long long seed = env("DMABUF_FUZZ_SEED", time(NULL));
+	const int fds = count_fds();
+	struct walk w = { .state = seed * 2 + 1, .page = sysconf(_SC_PAGESIZE) };
+	unsigned int i;
+
+	open_heaps(&w);
+	if (!w.nr_heaps)
+		SKIP(return, "there is no heap that can be opened");
+	w.args = mmap(NULL, 2 * w.page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	ASSERT_NE(MAP_FAILED, w.args);
+	ASSERT_EQ(0, munmap(w.args + w.page, w.page));
+	memset(w.fds, -1, sizeof(w.fds));
+	TH_LOG("DMABUF_FUZZ_SEED=%llu DMABUF_FUZZ_CALLS=%lu, %u heaps", seed, calls, w.nr_heaps);
+
+	for (w.calls = 0; w.calls < calls; w.calls++) {
+		switch (below(&w, 8)) {
+		case 0:
+		case 1:
+			alloc(&w);
+			break;
+		case 2:
+		case 3:
+		case 4:
+			other_ioctl(&w);
+			break;
+		case 5:
+			map(&w);
+			break;
+		default:
+			other_call(&w);
+			break;
+		}
+	}
+
+	for (i = 0; i < MAPS; i++) {
+		if (w.maps[i].addr)
+			munmap(w.maps[i].addr, w.maps[i].size);
+	}
+	for (i = 0; i < FDS; i++) {
+		if (w.fds[i] >= 0)
+			close(w.fds[i]);
+	}
+	for (i = 0; i < w.nr_heaps; i++)
+		close(w.heaps[i]);
+	munmap(w.args, w.page);
+	TH_LOG("%lu calls, %lu succeeded, %lu buffers", w.calls, w.good, w.buffers);
+	EXPECT_EQ(fds, count_fds());
+	/* it got somewhere */
+	EXPECT_LT(calls / 8, w.good);
+	EXPECT_LT(calls / 32, w.buffers);
+}
+
+TEST_HARNESS_MAIN

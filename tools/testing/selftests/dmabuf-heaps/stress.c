@@ -1,0 +1,296 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Everything at once for a while: processes with threads that allocate, map,
+ * share and drop buffers of all heaps, and are killed in the middle of it; memory
+ * that becomes scarce and is there again; a CPU that comes and goes.  In the end
+ * nothing is left of it.
+ *
+ * DMABUF_STRESS_SECONDS is for how long.
+ */
+
+#define _GNU_SOURCE
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdint.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <time.h>
+
+#include "heap.h"
+#include "kselftest_harness.h"
+
+#define SECONDS		10
+#define PROCESSES	4
+#define THREADS		3
+#define HEAPS		32
+#define CPU		"/sys/devices/system/cpu/cpu1/online"
+
+struct heap {
+	char name[256];
+	int fd;
+	/* buffers of others, before; all ones when nobody tells */
+	unsigned long long buffers;
+};
+
+/* What the processes have done, in memory that they share. */
+struct done {
+	unsigned long allocs, failures, maps, kills, switches;
+	/* contents that were not as they must be, and errnos that nobody expects */
+	unsigned long wrong, errors;
+};
+
+static struct heap heaps[HEAPS];
+static unsigned int nr_heaps;
+static struct done *done;
+static double deadline;
+
+static double now(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+
+	return t.tv_sec + t.tv_nsec / 1e9;
+}
+
+static void count(unsigned long *what)
+{
+	__atomic_fetch_add(what, 1, __ATOMIC_RELAXED);
+}
+
+/* A buffer's life, of which any part may be left out. */
+static void one_buffer(unsigned int *seed)
+{
+	static const unsigned int orders[] = { 0, 1, 4, 6, 8, 9, 10 };
+	const size_t page = sysconf(_SC_PAGESIZE);
+	size_t size = page << orders[rand_r(seed) % ARRAY_SIZE(orders)], i;
+	struct heap *heap = &heaps[rand_r(seed) % nr_heaps];
+	struct dma_buf_sync sync = { DMA_BUF_SYNC_START | DMA_BUF_SYNC_RW };
+	unsigned long *map;
+	int buf, copy;
+	bool fork_it = rand_r(seed) % 64 == 0;
+	pid_t pid = 0;
+
+	if (rand_r(seed) % 4 == 0)
+		size += page * (rand_r(seed) % 16);
+	buf = heap_alloc(heap->fd, size);
+	if (buf < 0) {
+		if (errno != ENOMEM)
+			count(&done->errors);
+		count(&done->failures);
+		return;
+	}
+	count(&done->allocs);
+	map = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, buf, 0);
+	if (map == MAP_FAILED) {
+		close(buf);
+		return;
+	}
+	count(&done->maps);
+	if (rand_r(seed) % 2) {
+		copy = dup(buf);
+		close(buf);
+		buf = copy;
+	}
+	if (ioctl(buf, DMA_BUF_IOCTL_SYNC, &sync) && errno != EINTR)
+		count(&done->errors);
+	for (i = 0; i < size / sizeof(*map); i += page / sizeof(*map) / 4) {
+		if (__atomic_exchange_n(&map[i], i + size, __ATOMIC_RELAXED))
+			count(&done->wrong);
+	}
+	if (fork_it)
+		pid = fork();
+	for (i = 0; i < size / sizeof(*map); i += page / sizeof(*map) / 4) {
+		if (__atomic_load_n(&map[i], __ATOMIC_RELAXED) != i + size)
+			count(&done->wrong);
+	}
+	if (fork_it && !pid)
+		_exit(0);
+	sync.flags = DMA_BUF_SYNC_END | DMA_BUF_SYNC_RW;
+	if (ioctl(buf, DMA_BUF_IOCTL_SYNC, &sync) && errno != EINTR)
+		count(&done->errors);
+	if (rand_r(seed) % 2) {
+		close(buf);
+		munmap(map, size);
+	} else {
+		munmap(map, size);
+		close(buf);
+	}
+	if (fork_it)
+		waitpid(pid, NULL, 0);
+}
+
+static void *worker_thread(void *arg)
+{
+	unsigned int seed = (uintptr_t)arg;
+
+	while (now() < deadline)
+		one_buffer(&seed);
+
+	return NULL;
+}
+
+static void worker(unsigned int seed)
+{
+	pthread_t threads[THREADS];
+	unsigned int i;
+
+	for (i = 0; i < THREADS; i++) {
+		if (pthread_create(&threads[i], NULL, worker_thread,
+				   (void *)(uintptr_t)(seed * THREADS + i)))
+			_exit(1);
+	}
+	for (i = 0; i < THREADS; i++)
+		pthread_join(threads[i], NULL);
+	_exit(0);
+}
+
+/* Takes most of what is free, lets it go, and again. */
+static void pressure(void)
+{
+	const size_t page = sysconf(_SC_PAGESIZE);
+
+	while (now() < deadline) {
+		size_t size = mem_bytes("MemAvailable") / 10 * 7 & ~(page - 1), i;
+		char *p = mmap(NULL, size, PROT_READ | PROT_WRITE,
+			       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+		if (p == MAP_FAILED)
+			_exit(1);
+		for (i = 0; i < size && now() < deadline; i += page)
+			p[i] = 1;
+		usleep(200000);
+		munmap(p, size);
+		usleep(200000);
+	}
+	_exit(0);
+}
+
+static bool write_cpu(char c)
+{
+	int fd = open(CPU, O_WRONLY | O_CLOEXEC);
+	bool ok;
+
+	if (fd < 0)
+		return false;
+	ok = write(fd, &c, 1) == 1;
+	close(fd);
+
+	return ok;
+}
+
+static void open_heaps(void)
+{
+	DIR *dir = opendir(HEAP_DIR);
+	struct dirent *e;
+	int fd;
+
+	while (dir && nr_heaps < HEAPS && (e = readdir(dir))) {
+		/* nobody can look into protected memory */
+		if (e->d_name[0] == '.' || !strncmp(e->d_name, "protected", 9))
+			continue;
+		fd = heap_open(e->d_name);
+		if (fd < 0)
+			continue;
+		snprintf(heaps[nr_heaps].name, sizeof(heaps[0].name), "%s", e->d_name);
+		heaps[nr_heaps].fd = fd;
+		if (!heap_counter(e->d_name, "buffers", &heaps[nr_heaps].buffers))
+			heaps[nr_heaps].buffers = ~0ULL;
+		nr_heaps++;
+	}
+	if (dir)
+		closedir(dir);
+}
+
+FIXTURE(stress)
+{
+};
+
+FIXTURE_SETUP(stress)
+{
+	open_heaps();
+	if (!nr_heaps)
+		SKIP(return, "there is no heap that can be opened");
+	done = mmap(NULL, sizeof(*done), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	ASSERT_NE(MAP_FAILED, done);
+}
+
+FIXTURE_TEARDOWN(stress)
+{
+}
+
+TEST_F_TIMEOUT(stress, everything, 36000)
+{
+	const char *seconds = getenv("DMABUF_STRESS_SECONDS");
+	unsigned long long buffers, before, after = 0;
+	pid_t pids[PROCESSES], hog;
+	unsigned int i, n = 0, tries;
+	int status;
+
+	before = mem_bytes("MemAvailable");
+	deadline = now() + (seconds ? atoi(seconds) : SECONDS);
+	hog = fork();
+	if (!hog)
+		pressure();
+	for (i = 0; i < PROCESSES; i++) {
+		pids[i] = fork();
+		if (!pids[i])
+			worker(++n);
+		n++;
+	}
+	while (now() < deadline) {
+		usleep(150000);
+		/* one dies, whatever it is doing, and another takes its place */
+		i = n % PROCESSES;
+		kill(pids[i], SIGKILL);
+		waitpid(pids[i], NULL, 0);
+		count(&done->kills);
+		pids[i] = fork();
+		if (!pids[i])
+			worker(n);
+		n++;
+		if (n % 3 == 0 && write_cpu('0')) {
+			usleep(50000);
+			write_cpu('1');
+			count(&done->switches);
+		}
+	}
+	for (i = 0; i < PROCESSES; i++) {
+		waitpid(pids[i], &status, 0);
+		EXPECT_EQ(0, status);
+	}
+	waitpid(hog, &status, 0);
+	EXPECT_EQ(0, status);
+
+	TH_LOG("%u heaps: %lu buffers, %lu failures, %lu mappings, %lu kills, %lu CPU switches",
+	       nr_heaps, done->allocs, done->failures, done->maps, done->kills, done->switches);
+	EXPECT_LT(0, done->allocs);
+	EXPECT_LT(0, done->kills);
+	EXPECT_EQ(0, done->wrong);
+	EXPECT_EQ(0, done->errors);
+	/* children of those that were killed may be there for a moment */
+	for (i = 0; i < nr_heaps; i++) {
+		for (tries = 0; heaps[i].buffers != ~0ULL && tries < 250; tries++) {
+			ASSERT_TRUE(heap_counter(heaps[i].name, "buffers", &buffers));
+			if (buffers <= heaps[i].buffers)
+				break;
+			usleep(20000);
+		}
+		if (heaps[i].buffers != ~0ULL)
+			EXPECT_LE(buffers, heaps[i].buffers) {
+				TH_LOG("%s has %llu buffers more", heaps[i].name,
+				       buffers - heaps[i].buffers);
+			}
+		close(heaps[i].fd);
+	}
+	for (tries = 0; tries < 100; tries++) {
+		after = mem_bytes("MemAvailable");
+		if (after >= before - before / 20)
+			break;
+		usleep(50000);
+	}
+	EXPECT_LE(before - before / 20, after);
+}
+
+TEST_HARNESS_MAIN
