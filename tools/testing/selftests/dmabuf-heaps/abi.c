@@ -41,6 +41,9 @@ TEST_F(heap, other_commands)
 		}
 		EXPECT_EQ(ENOTTY, errno);
 		EXPECT_EQ(0, data.fd);
+		/* a buffer that was not to be */
+		if (data.fd)
+			close(data.fd);
 		EXPECT_EQ(self->fds, count_fds());
 	}
 }
@@ -80,8 +83,10 @@ TEST_F(heap, structure_sizes)
 			EXPECT_EQ(0, ret) {
 				TH_LOG("size %u: %s", size, strerror(errno));
 			}
-			EXPECT_EQ(self->page, lseek(arg.data.fd, 0, SEEK_END));
-			close(arg.data.fd);
+			if (!ret) {
+				EXPECT_EQ(self->page, lseek(arg.data.fd, 0, SEEK_END));
+				close(arg.data.fd);
+			}
 			/* beyond the known members nothing is written */
 			if (size > sizeof(arg.data))
 				EXPECT_EQ(tail, arg.bytes[size - 1]);
@@ -103,7 +108,7 @@ TEST_F(heap, large_structures)
 		data->len = self->page;
 		data->fd = 0;
 		data->fd_flags = O_RDWR | O_CLOEXEC;
-		EXPECT_EQ(0, ioctl(self->heap, _IOC(_IOC_READ | _IOC_WRITE, DMA_HEAP_IOC_MAGIC, 0,
+		ASSERT_EQ(0, ioctl(self->heap, _IOC(_IOC_READ | _IOC_WRITE, DMA_HEAP_IOC_MAGIC, 0,
 						    sizes[i]), data));
 		EXPECT_EQ(self->page, lseek(data->fd, 0, SEEK_END));
 		close(data->fd);
@@ -117,7 +122,7 @@ TEST_F(heap, fd_flags)
 	unsigned int mode, bit, other;
 	int fd;
 
-	for (mode = 0; mode < O_ACCMODE; mode++) {
+	for (mode = O_RDONLY; mode <= O_RDWR; mode++) {
 		fd = heap_alloc_flags(self->heap, self->page, mode, 0);
 		ASSERT_LE(0, fd);
 		EXPECT_EQ(mode, fcntl(fd, F_GETFL) & O_ACCMODE);
@@ -135,8 +140,10 @@ TEST_F(heap, fd_flags)
 
 		if (flags & (O_ACCMODE | O_CLOEXEC))
 			flags |= O_ACCMODE;	/* no mode at all */
-		EXPECT_EQ(-1, heap_alloc_flags(self->heap, self->page, O_RDWR | flags, 0)) {
+		fd = heap_alloc_flags(self->heap, self->page, O_RDWR | flags, 0);
+		EXPECT_EQ(-1, fd) {
 			TH_LOG("fd_flags %#x", O_RDWR | flags);
+			close(fd);
 		}
 		EXPECT_EQ(EINVAL, errno);
 	}
@@ -193,7 +200,7 @@ TEST_F(heap, fd_not_zero)
  * Lengths are rounded up to pages; none, and those that wrap, are refused.  No
  * length is so large that trying it harms anybody.
  */
-TEST_F(heap, lengths)
+TEST_F_TIMEOUT(heap, lengths, 600)
 {
 	const __u64 good[] = { 1, self->page - 1, self->page, self->page + 1, 1 << 20 };
 	const __u64 large[] = {
@@ -270,7 +277,7 @@ TEST_F(heap, bad_pointers)
 	/* on two pages */
 	data = (void *)(pages + self->page - 12);
 	fill(data, self->page);
-	EXPECT_EQ(0, ioctl(self->heap, DMA_HEAP_IOCTL_ALLOC, data));
+	ASSERT_EQ(0, ioctl(self->heap, DMA_HEAP_IOCTL_ALLOC, data));
 	EXPECT_EQ(self->page, lseek(data->fd, 0, SEEK_END));
 	close(data->fd);
 
@@ -332,6 +339,9 @@ TEST_F(heap, open_modes)
 	snprintf(path, sizeof(path), HEAP_DIR "%s", self->name);
 	for (i = 0; i < ARRAY_SIZE(modes); i++) {
 		heap = open(path, modes[i] | O_CLOEXEC);
+		/* the node's mode has a say in it */
+		if (heap < 0 && (errno == EACCES || errno == EPERM))
+			continue;
 		ASSERT_LE(0, heap);
 		fd = heap_alloc(heap, self->page);
 		EXPECT_LE(0, fd);
@@ -394,7 +404,7 @@ TEST_F(heap, compat)
 	ASSERT_NE(MAP_FAILED, data);
 	data->len = 2 * self->page;
 	data->fd_flags = O_RDWR | O_CLOEXEC;
-	EXPECT_EQ(0, compat_syscall(54, self->heap, DMA_HEAP_IOCTL_ALLOC, (long)data));
+	ASSERT_EQ(0, compat_syscall(54, self->heap, DMA_HEAP_IOCTL_ALLOC, (long)data));
 	EXPECT_EQ(2 * self->page, lseek(data->fd, 0, SEEK_END));
 	close(data->fd);
 

@@ -77,19 +77,21 @@ static int queue(int video, __u32 type, int index, int buf, size_t used)
 	return ioctl(video, VIDIOC_QBUF, &buffer);
 }
 
-/* The index of a buffer that is done, or -1. */
+/* The index of a buffer that is done, or -1 when none is within ten seconds. */
 static int dequeue(int video, __u32 type)
 {
 	struct v4l2_buffer buffer = { .type = type, .memory = V4L2_MEMORY_DMABUF };
-	struct pollfd ready = { video, POLLIN | POLLOUT };
+	struct pollfd ready = { video, POLLIN };
 	int i;
 
-	for (i = 0; i < 100; i++) {
+	for (i = 0; i < 1000; i++) {
 		if (!ioctl(video, VIDIOC_DQBUF, &buffer))
 			return buffer.flags & V4L2_BUF_FLAG_ERROR ? -1 : (int)buffer.index;
 		if (errno != EAGAIN)
 			return -1;
-		poll(&ready, 1, 100);
+		/* whatever poll() makes of it, the device has its time */
+		if (poll(&ready, 1, 10) == 1)
+			usleep(10000);
 	}
 
 	return -1;
@@ -116,9 +118,23 @@ static size_t changes(const unsigned int *map, size_t bytes)
 	return n;
 }
 
+/* Says the heap, or its name. */
 static bool is_contiguous(const char *heap)
 {
-	return !strncmp(heap, "default_cma_region", 18);
+	char line[512];
+	bool yes = !strncmp(heap, "default_cma_region", 18);
+	FILE *f;
+
+	snprintf(line, sizeof(line), "/sys/kernel/debug/dma_heap/%s", heap);
+	f = fopen(line, "re");
+	while (f && fgets(line, sizeof(line), f)) {
+		if (!strncmp(line, "properties:", 11))
+			yes = strstr(line, " contiguous");
+	}
+	if (f)
+		fclose(f);
+
+	return yes;
 }
 
 /*
@@ -135,6 +151,10 @@ TEST_F(heap, camera)
 
 	if (video < 0)
 		SKIP(return, "there is no vivid");
+	if (mem_bytes("MemTotal") > 3ULL << 30) {
+		close(video);
+		SKIP(return, "vivid reaches the first 4 GiB only, and pictures do not bounce");
+	}
 	/* its own idea of a size, whatever it is by default */
 	size = set_format(video, type, V4L2_PIX_FMT_RGB32);
 	if (!size || request(video, type, 2)) {

@@ -25,6 +25,7 @@
 #include <linux/dma-heap.h>
 #include <linux/udmabuf.h>
 
+#include "heap.h"
 #include "kselftest.h"
 
 #define HEAP_DIR	"/dev/dma_heap/"
@@ -49,7 +50,7 @@ static const char usage[] =
 "  alloc     allocate\n"
 "  free      close the last fd\n"
 "  cycle     allocate and close\n"
-"  queue     allocate, and close the oldest of 8\n"
+"  queue     allocate, and close the oldest of 9\n"
 "  mmap      mmap and munmap\n"
 "  touch     mmap, write to each page, munmap\n"
 "  fill      write each word, from start to end, of a mapping\n"
@@ -69,11 +70,15 @@ static size_t bytes;
 static int heap = -1, batch = 1;
 static int *fds;
 static unsigned long *map;
+/* it has come to nothing */
+static bool failed;
 
 static void fail(const char *what)
 {
-	fprintf(stderr, "dmabuf-heap-bench: %s: %s: %s\n", heap_name, what, strerror(errno));
-	exit(1);
+	if (!failed)
+		fprintf(stderr, "dmabuf-heap-bench: %s, %zu bytes: %s: %s\n", heap_name, bytes,
+			what, strerror(errno));
+	failed = true;
 }
 
 static bool is_memfd(void)
@@ -153,8 +158,10 @@ static void do_mmap(bool touch)
 	char *p = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fds[0], 0);
 	size_t i;
 
-	if (p == MAP_FAILED)
+	if (p == MAP_FAILED) {
 		fail("mmap");
+		return;
+	}
 	for (i = 0; touch && i < bytes; i += page)
 		__atomic_store_n(&p[i], 1, __ATOMIC_RELAXED);
 	munmap(p, bytes);
@@ -201,8 +208,11 @@ static void do_cycle(int i)
 
 static void do_queue(int i)
 {
-	close(fds[i % QUEUE]);
-	fds[i % QUEUE] = alloc();
+	static unsigned int oldest;
+	int fd = alloc();
+
+	close(fds[oldest % QUEUE]);
+	fds[oldest++ % QUEUE] = fd;
 }
 
 static void do_map_only(int i)
@@ -308,15 +318,16 @@ static void measure(const struct what *what, double *figures, int n)
 		if (map == MAP_FAILED)
 			fail("mmap");
 		/* faults are what "touch" is for */
-		do_words(true);
+		if (!failed)
+			do_words(true);
 	}
-	if (what->needs & HOLD)
+	if ((what->needs & HOLD) && !failed)
 		importer("hold", fds[0], 4);
-	for (i = 0; i < n; i++)
+	for (i = 0; i < n && !failed; i++)
 		figures[i] = one_batch(what);
 	if (what->needs & HOLD)
 		importer("drop", 0, 0);
-	if (what->needs & BUFFER)
+	if ((what->needs & BUFFER) && map != MAP_FAILED)
 		munmap(map, bytes);
 	for (i = 0; i < held; i++)
 		close(fds[i]);
@@ -355,12 +366,12 @@ static double kernel_memory(void)
 static void metadata(double *figures, int n)
 {
 	double before, after;
-	int i, first, still = 0;
+	int i, first, still = 0, tries = 0;
 
 	/* what the first one needs is not of the others */
 	first = alloc();
 	/* what was freed before this may be still on its way */
-	for (before = kernel_memory(); still < 5; before = after) {
+	for (before = kernel_memory(); still < 5 && tries < 100; before = after, tries++) {
 		usleep(100000);
 		after = kernel_memory();
 		still = after == before ? still + 1 : 0;
@@ -375,11 +386,13 @@ static void metadata(double *figures, int n)
 	close(first);
 }
 
+static int held[1 << 18];
+static int nr_held;
+
 /* Leave free memory in pieces of 64 KiB, which heaps use as they are. */
 static void fragment(void)
 {
 	const size_t wanted = bytes;
-	static int held[1 << 18];
 	int n, i;
 
 	bytes = 64 << 10;
@@ -390,7 +403,17 @@ static void fragment(void)
 	}
 	for (i = 0; i < n; i += 2)
 		close(held[i]);
+	nr_held = n;
 	bytes = wanted;
+}
+
+static void defragment(void)
+{
+	int i;
+
+	for (i = 1; i < nr_held; i += 2)
+		close(held[i]);
+	nr_held = 0;
 }
 
 /* Opens what the name says; are there such buffers? */
@@ -495,10 +518,12 @@ static bool possible(const struct what *what)
 
 int main(int argc, char **argv)
 {
-	struct rlimit files = { 1 << 19, 1 << 19 };
+	struct rlimit files;
 	const char *names[MAX_LIST], *format = "", *chosen[MAX_LIST];
 	size_t sizes[MAX_LIST] = { 4096, 1 << 20, 8 << 20 };
 	unsigned int nr_names, nr_sizes = 0, nr_chosen = 0, measured = 0, h, s, w, c;
+	const size_t page = sysconf(_SC_PAGESIZE);
+	unsigned int failures = 0;
 	bool in_pieces = false;
 	double *figures;
 	int opt, n = 101;
@@ -534,6 +559,11 @@ int main(int argc, char **argv)
 			return 2;
 		}
 	}
+	if (n < 1 || batch < 1 || nr_sizes > MAX_LIST || nr_chosen > MAX_LIST ||
+	    argc - optind > MAX_LIST) {
+		fputs(usage, stderr);
+		return 2;
+	}
 	for (c = 0; c < nr_chosen; c++) {
 		for (w = 0; w < ARRAY_SIZE(whats) && strcmp(chosen[c], whats[w].name); w++)
 			;
@@ -542,17 +572,21 @@ int main(int argc, char **argv)
 			return 2;
 		}
 	}
-	if (n < 1 || batch < 1 || nr_sizes > MAX_LIST || nr_chosen > MAX_LIST ||
-	    argc - optind > MAX_LIST) {
-		fputs(usage, stderr);
-		return 2;
-	}
 	nr_sizes = nr_sizes ?: 3;
 	nr_names = argc - optind;
 	memcpy(names, argv + optind, nr_names * sizeof(names[0]));
 	if (!nr_names)
 		nr_names = all_heaps(names);
-	setrlimit(RLIMIT_NOFILE, &files);
+	/* as many files as may be, or more for who may have more */
+	if (!getrlimit(RLIMIT_NOFILE, &files)) {
+		files.rlim_cur = files.rlim_max;
+		setrlimit(RLIMIT_NOFILE, &files);
+		if (files.rlim_max < 1 << 19) {
+			files = (struct rlimit) { 1 << 19, 1 << 19 };
+			setrlimit(RLIMIT_NOFILE, &files);
+		}
+	}
+	die_first();
 	figures = calloc(n, sizeof(*figures));
 	fds = calloc(batch > QUEUE ? batch : QUEUE, sizeof(*fds));
 	if (!figures || !fds)
@@ -561,8 +595,7 @@ int main(int argc, char **argv)
 	for (h = 0; h < nr_names; h++) {
 		if (!open_heap(names[h])) {
 			fprintf(stderr, "dmabuf-heap-bench: %s: %s\n", names[h], strerror(errno));
-			if (argc > optind)
-				return 1;
+			failures += argc > optind;
 			continue;
 		}
 		if (in_pieces)
@@ -573,18 +606,24 @@ int main(int argc, char **argv)
 					;
 				if ((nr_chosen && c == nr_chosen) || !possible(&whats[w]))
 					continue;
-				bytes = sizes[s];
+				bytes = (sizes[s] + page - 1) & ~(page - 1);
+				failed = false;
 				if (strcmp(whats[w].name, "metadata"))
 					measure(&whats[w], figures, n);
 				else
 					metadata(figures, n);
+				if (failed) {
+					failures++;
+					continue;
+				}
 				print(format, whats[w].name, figures, n);
 				measured++;
 			}
 		}
+		defragment();
 	}
 	if (*format == 'j')
 		printf("%s]\n", measured ? "\n" : "[");
 
-	return measured ? 0 : 1;
+	return measured && !failures ? 0 : 1;
 }

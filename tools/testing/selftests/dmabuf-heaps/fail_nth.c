@@ -132,7 +132,11 @@ FIXTURE_SETUP(fail_nth)
 		SKIP(return, "cannot open heap %s: %s", variant->heap, strerror(errno));
 	self->fds = count_fds();
 	ASSERT_LT(0, self->fds);
-	ASSERT_TRUE(heap_counter(variant->heap, "buffers", &self->buffers));
+	if (!heap_counter(variant->heap, "buffers", &self->buffers)) {
+		close(self->heap);
+		self->heap = -1;
+		SKIP(return, "heaps are not counted in debugfs");
+	}
 	if (self->buffers) {
 		close(self->heap);
 		self->heap = -1;
@@ -276,11 +280,16 @@ TEST_F_TIMEOUT(fail_nth, map, 300)
 	EXPECT_LT(0, self->sweep.failed);
 }
 
-/* Touching what is mapped works in the end, whatever fails on the way. */
+/*
+ * Touching what is mapped works in the end, whatever fails on the way.  Without
+ * its first page, the buffer has no room for a huge one, so there is a page table
+ * to be allocated.
+ */
 TEST_F_TIMEOUT(fail_nth, touch, 300)
 {
 	const size_t len = 2 << 20;
 	unsigned int nth, error = 0;
+	const size_t page = sysconf(_SC_PAGESIZE);
 	unsigned char *map, before;
 	bool last = false;
 	size_t i;
@@ -289,20 +298,22 @@ TEST_F_TIMEOUT(fail_nth, touch, 300)
 	buf = heap_alloc(self->heap, len);
 	ASSERT_LE(0, buf);
 	for (nth = 1; nth < MAX_NTH && !last; nth++) {
-		map = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_SHARED, buf, 0);
+		map = mmap(NULL, len - page, PROT_READ | PROT_WRITE, MAP_SHARED, buf, page);
 		ASSERT_NE(MAP_FAILED, map);
 		ASSERT_TRUE(arm(self->sweep.fd, nth));
-		for (i = 0; i < len; i += 4096) {
-			before = __atomic_exchange_n(&map[i], nth, __ATOMIC_RELAXED);
+		for (i = 0; i < len - page; i += page) {
+			before = __atomic_load_n(&map[i], __ATOMIC_RELAXED);
+			__atomic_store_n(&map[i], nth, __ATOMIC_RELAXED);
 			error |= before != (nth - 1) % 256;
 		}
 		last = last_round(_metadata, &self->sweep, nth, true, 0);
-		munmap(map, len);
+		munmap(map, len - page);
 	}
 	close(buf);
 	EXPECT_EQ(0, error);
 	TH_LOG("%u faults", self->sweep.fired);
-	EXPECT_LT(0, self->sweep.fired);
+	if (!self->sweep.fired)
+		SKIP(return, "page faults allocate nothing here");
 }
 
 /* A device attaches to the buffer, as vgem does, which never maps it. */
