@@ -107,12 +107,18 @@ VISIBLE_IF_KUNIT int cma_heap_clear_pages(struct page *page, unsigned long nr_pa
 }
 EXPORT_SYMBOL_IF_KUNIT(cma_heap_clear_pages);
 
+static bool is_uncached(const struct dma_heap_buffer *buffer)
+{
+	return IS_ENABLED(CONFIG_DMABUF_HEAPS_CMA_UNCACHED) &&
+	       (buffer->dma_attrs & DMA_ATTR_UNCACHED);
+}
+
 static void cma_heap_free_pages(struct cma_heap *cma_heap, struct cma_heap_buffer *buffer)
 {
 	struct dma_heap_buffer *base = &buffer->base;
 
 	/* lost to the region if they stay uncached */
-	if (!(base->dma_attrs & DMA_ATTR_UNCACHED) || !heap_make_cached(&base->table))
+	if (!is_uncached(base) || !heap_make_cached(&base->table))
 		cma_release(cma_heap->cma, buffer->pages, PFN_DOWN(base->len));
 	sg_free_table(&base->table);
 	kfree(buffer);
@@ -154,10 +160,10 @@ static struct dma_buf *cma_heap_allocate(struct dma_heap *heap, unsigned long le
 	if (ret)
 		goto err_release_pages;
 
-	if (dma_heap_properties(heap) & DMA_HEAP_WRITE_COMBINED) {
+	if (dma_heap_properties(heap) & DMA_HEAP_WRITE_COMBINED)
 		buffer->base.dma_attrs = DMA_ATTR_UNCACHED;
+	if (is_uncached(&buffer->base))
 		ret = heap_make_uncached(&buffer->base.table);
-	}
 	dmabuf = ret ? ERR_PTR(ret) : dma_heap_buffer_export(heap, &buffer->base, fd_flags);
 	if (IS_ERR(dmabuf))
 		cma_heap_free_pages(cma_heap, buffer);
