@@ -69,7 +69,7 @@ static __u64 length(struct walk *w)
 	case 1:
 		return below(w, 4) * 1ULL - 1;
 	case 2:
-		return below(w, 2 << 20);
+		return below(w, 512 << 10);
 	default:
 		return below(w, 64 << 10);
 	}
@@ -379,9 +379,9 @@ TEST_F_TIMEOUT(fuzz, walk, 3600)
 			next(&w);
 		switch (below(&w, 8)) {
 		case 0:
-		case 1:
 			alloc(&w);
 			break;
+		case 1:
 		case 2:
 		case 3:
 		case 4:
