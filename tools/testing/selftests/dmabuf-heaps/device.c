@@ -145,7 +145,7 @@ static bool is_contiguous(const char *heap)
 TEST_F(heap, camera)
 {
 	const __u32 type = V4L2_BUF_TYPE_VIDEO_CAPTURE;
-	int video = open_video("vivid", V4L2_CAP_VIDEO_CAPTURE), bufs[2], i, round;
+	int video = open_video("vivid", V4L2_CAP_VIDEO_CAPTURE), bufs[2], i, round, error;
 	unsigned int *maps[2];
 	size_t size;
 
@@ -169,10 +169,11 @@ TEST_F(heap, camera)
 		EXPECT_EQ(0, changes(maps[i], size));
 	}
 	if (queue(video, type, 0, bufs[0], 0)) {
+		error = errno;
 		EXPECT_FALSE(is_contiguous(self->name)) {
-			TH_LOG("refused: %s", strerror(errno));
+			TH_LOG("refused: %s", strerror(error));
 		}
-		EXPECT_TRUE(errno == EFAULT || errno == EINVAL || errno == EIO);
+		EXPECT_TRUE(error == EFAULT || error == EINVAL || error == EIO);
 		goto out;
 	}
 	if (queue(video, type, 1, bufs[1], 0)) {
