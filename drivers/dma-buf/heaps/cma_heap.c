@@ -282,8 +282,9 @@ static void __init cma_heap_add_old_name(struct cma *cma, bool uncached)
 	cma_heap_full_name(full_name, name, uncached);
 
 	list_for_each_entry(cma_heap, &cma_heaps, node) {
-		if (cma_heap->cma != cma ||
-		    !(dma_heap_properties(cma_heap->heap) & DMA_HEAP_WRITE_COMBINED) == uncached)
+		u32 properties = dma_heap_properties(cma_heap->heap);
+
+		if (cma_heap->cma != cma || !!(properties & DMA_HEAP_WRITE_COMBINED) != uncached)
 			continue;
 		alias = dma_heap_add_alias(cma_heap->heap, full_name);
 		if (IS_ERR(alias))
