@@ -141,20 +141,31 @@ static int child_allocates(int heap, unsigned int n, int *current_pipe)
 	return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
 }
 
+/* A cgroup to test with, or the reason why there is nothing to test. */
+static const char *set_up(const char *heap)
+{
+	if (strncmp(heap, "system", 6))
+		return "memory of this heap is not charged";
+	if (!accounted())
+		return "not booted with dma_heap.mem_accounting=1";
+	if (!group_make()) {
+		group_remove();
+		return "no cgroup2 with a memory controller here";
+	}
+
+	return NULL;
+}
+
 /* The allocator's cgroup has them in memory.current, for as long as they live. */
 TEST_F(heap, follows)
 {
+	const char *reason;
 	int pipes[2], i;
 	long long before;
 
-	if (strncmp(self->name, "system", 6))
-		SKIP(return, "memory of this heap is not charged");
-	if (!accounted())
-		SKIP(return, "not booted with dma_heap.mem_accounting=1");
-	if (!group_make()) {
-		group_remove();
-		SKIP(return, "no cgroup2 with a memory controller here");
-	}
+	reason = set_up(self->name);
+	if (reason)
+		SKIP(return, "%s", reason);
 	before = read_group("memory.current", NULL);
 	EXPECT_EQ(0, pipe2(pipes, O_CLOEXEC));
 	EXPECT_EQ(0, child_allocates(self->heap, 2, pipes));
@@ -170,14 +181,11 @@ TEST_F(heap, follows)
 /* What the limit does not allow is ENOMEM, and nobody is killed for it. */
 TEST_F(heap, limit)
 {
-	if (strncmp(self->name, "system", 6))
-		SKIP(return, "memory of this heap is not charged");
-	if (!accounted())
-		SKIP(return, "not booted with dma_heap.mem_accounting=1");
-	if (!group_make()) {
-		group_remove();
-		SKIP(return, "no cgroup2 with a memory controller here");
-	}
+	const char *reason;
+
+	reason = set_up(self->name);
+	if (reason)
+		SKIP(return, "%s", reason);
 	EXPECT_TRUE(write_group(group, "memory.max", "24M"));
 	EXPECT_EQ(0, child_allocates(self->heap, 1, NULL));
 	EXPECT_EQ(ENOMEM, child_allocates(self->heap, 2, NULL));
