@@ -181,12 +181,12 @@ static int show(const char *name, size_t size)
 	snprintf(path, sizeof(path), HEAPS "/%s", name);
 	heap = open(path, O_RDONLY | O_CLOEXEC);
 	if (heap < 0) {
-		printf("%-24s %8s  cannot be opened: %s\n", name, "", strerror(errno));
+		printf("%-28s %8s  cannot be opened: %s\n", name, "", strerror(errno));
 		return 1;
 	}
 	start = now_ms();
 	if (ioctl(heap, DMA_HEAP_IOCTL_ALLOC, &alloc)) {
-		printf("%-24s %5zu KiB  allocation: %s\n", name, size >> 10, strerror(errno));
+		printf("%-28s %5zu KiB  allocation: %s\n", name, size >> 10, strerror(errno));
 		close(heap);
 		return 1;
 	}
@@ -196,7 +196,7 @@ static int show(const char *name, size_t size)
 	close(alloc.fd);
 	camera = camera_frame(find_camera(), heap);
 	close(heap);
-	printf("%-24s %5zu KiB  %-10s %8.2f ms  %-8s %s\n", name, size >> 10,
+	printf("%-28s %5zu KiB  %-10s %8.2f ms  %-8s %s\n", name, size >> 10,
 	       bad ? bad : "ok", start, vgem, camera);
 	return bad || (strcmp(vgem, "ok") && strcmp(vgem, "-")) ||
 	       (strcmp(camera, "ok") && strcmp(camera, "-") && camera != not_contiguous);
@@ -213,7 +213,7 @@ int main(void)
 		perror(HEAPS);
 		return 1;
 	}
-	printf("%-24s %9s  %-10s %11s  %-8s %s\n", "HEAP", "SIZE", "RESULT", "TIME", "VGEM", "VIVID CAMERA");
+	printf("%-28s %9s  %-10s %11s  %-8s %s\n", "HEAP", "SIZE", "RESULT", "TIME", "VGEM", "VIVID CAMERA");
 	for (int i = 0; i < n; i++) {
 		if (names[i]->d_name[0] == '.')
 			continue;
