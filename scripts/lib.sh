@@ -238,7 +238,7 @@ kmake() {
 	local src=$1 obj=$2
 	shift 2
 
-	env CCACHE_DIR="$BUILD/ccache" CCACHE_BASEDIR="$BUILD" CCACHE_NOHASHDIR=1 \
+	env CCACHE_DIR="$BUILD/ccache" CCACHE_DEPEND=1 CCACHE_BASEDIR="$BUILD" CCACHE_NOHASHDIR=1 \
 		KBUILD_BUILD_TIMESTAMP=@0 KBUILD_BUILD_USER=heaps KBUILD_BUILD_HOST=heaps \
 		make -C "$src" O="$obj" ARCH="$V_ARCH" CROSS_COMPILE="$V_CROSS" \
 		CC="ccache ${V_CROSS}gcc" -j"$JOBS" "$@"
@@ -271,6 +271,20 @@ worktree_at() {
 		git -C "$LINUX" worktree add -q --detach "$1" "$2"
 	fi
 	git -C "$1" checkout -q --force --detach "$2"
+}
+
+# targets TREE: the folders the series is at home in, and what it touches
+# elsewhere, as far as the tree has it
+targets() {
+	local home='drivers/dma-buf drivers/tee kernel/dma' t
+
+	{
+		printf '%s/\n' $home
+		git -C "$LINUX" diff --name-only --no-renames --diff-filter=M base HEAD -- '*.c' \
+			':!tools' ':!samples' ':!Documentation' $(printf ':!%s ' $home) | sed 's/c$/o/'
+	} | while read -r t; do
+		if [ -e "$1/${t%.o}" ] || [ -e "$1/${t%.o}.c" ]; then echo "$t"; fi
+	done
 }
 
 # ---- results ----------------------------------------------------------------
