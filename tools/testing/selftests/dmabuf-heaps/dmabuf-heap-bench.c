@@ -256,7 +256,7 @@ static const struct what {
 	const char *name;
 	void (*once)(int i);
 	unsigned int needs;
-} operations[] = {
+} costs[] = {
 	{ "alloc", do_alloc, DROP },
 	{ "free", do_free, MAKE },
 	{ "cycle", do_cycle, 0 },
@@ -565,9 +565,9 @@ int main(int argc, char **argv)
 		return 2;
 	}
 	for (c = 0; c < nr_chosen; c++) {
-		for (w = 0; w < ARRAY_SIZE(operations) && strcmp(chosen[c], operations[w].name); w++)
+		for (w = 0; w < ARRAY_SIZE(costs) && strcmp(chosen[c], costs[w].name); w++)
 			;
-		if (w == ARRAY_SIZE(operations)) {
+		if (w == ARRAY_SIZE(costs)) {
 			fprintf(stderr, "dmabuf-heap-bench: nothing is called %s\n", chosen[c]);
 			return 2;
 		}
@@ -601,22 +601,22 @@ int main(int argc, char **argv)
 		if (in_pieces)
 			fragment();
 		for (s = 0; s < nr_sizes; s++) {
-			for (w = 0; w < ARRAY_SIZE(operations); w++) {
-				for (c = 0; c < nr_chosen && strcmp(chosen[c], operations[w].name); c++)
+			for (w = 0; w < ARRAY_SIZE(costs); w++) {
+				for (c = 0; c < nr_chosen && strcmp(chosen[c], costs[w].name); c++)
 					;
-				if ((nr_chosen && c == nr_chosen) || !possible(&operations[w]))
+				if ((nr_chosen && c == nr_chosen) || !possible(&costs[w]))
 					continue;
 				bytes = (sizes[s] + page - 1) & ~(page - 1);
 				failed = false;
-				if (strcmp(operations[w].name, "metadata"))
-					measure(&operations[w], figures, n);
+				if (strcmp(costs[w].name, "metadata"))
+					measure(&costs[w], figures, n);
 				else
 					metadata(figures, n);
 				if (failed) {
 					failures++;
 					continue;
 				}
-				print(format, operations[w].name, figures, n);
+				print(format, costs[w].name, figures, n);
 				measured++;
 			}
 		}
