@@ -273,14 +273,14 @@ worktree_at() {
 	git -C "$1" checkout -q --force --detach "$2"
 }
 
-# targets TREE: the folders the series is at home in, and what it touches
-# elsewhere, as far as the tree has it
+# targets TREE: for make, the folders the series is at home in and, on x86_64,
+# where all of them are configured, the files it touches elsewhere
 targets() {
 	local home='drivers/dma-buf drivers/tee kernel/dma' t
 
 	{
 		printf '%s/\n' $home
-		git -C "$LINUX" diff --name-only --no-renames --diff-filter=M base HEAD -- '*.c' \
+		[ "$V_ARCH" != x86_64 ] || git -C "$LINUX" diff --name-only --no-renames --diff-filter=M base HEAD -- '*.c' \
 			':!tools' ':!samples' ':!Documentation' $(printf ':!%s ' $home) | sed 's/c$/o/'
 	} | while read -r t; do
 		if [ -e "$1/${t%.o}" ] || [ -e "$1/${t%.o}.c" ]; then echo "$t"; fi
