@@ -118,16 +118,21 @@ static inline void die_first(void)
 	close(fd);
 }
 
-/* How many files this process has open. */
+/* How many file descriptors are taken, also those without a file behind them. */
 static inline int count_fds(void)
 {
 	DIR *dir = opendir("/proc/self/fd");
-	int n = 0;
+	int n = 0, free, i;
 
 	if (!dir)
 		return -1;
 	while (readdir(dir))
 		n++;
+	free = fcntl(dirfd(dir), F_DUPFD_CLOEXEC, 0);
+	for (i = 0; i < free; i++)
+		n += fcntl(i, F_GETFD) < 0;
+	if (free >= 0)
+		close(free);
 	closedir(dir);
 
 	return n;
