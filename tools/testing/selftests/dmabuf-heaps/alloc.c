@@ -250,7 +250,7 @@ TEST_F_TIMEOUT(alloc, all_of_memory, 600)
 	if (strcmp(variant->total, "MemTotal"))
 		SKIP(return, "a CMA region is not all of memory");
 	if (total > 640 * MIB)
-		SKIP(return, "asks for all of memory: only on a machine of 512 MiB");
+		SKIP(return, "asks for all of memory: only on a small machine");
 
 	victim = start_victim(64 * MIB);
 	ASSERT_LT(0, victim);
