@@ -760,7 +760,7 @@ static void dma_heap_buffer_threads(struct kunit *test)
 		w[i].attach = heap_kunit_attach(test, w[i].dmabuf, importer[i]->dev);
 	}
 	for (i = 0; i < 4; i++) {
-		w[i].rounds = 300;
+		w[i].rounds = 30;
 		init_completion(&w[i].done);
 		if (IS_ERR(kthread_run(worker_thread, &w[i], "heap-kunit-%u", i))) {
 			w[i].errors++;

@@ -326,7 +326,7 @@ static int sync_thread(void *data)
  */
 void heap_kunit_test_map_sync_race(struct kunit *test, const char *name)
 {
-	const unsigned int rounds = 2000;
+	const unsigned int rounds = 200;
 	struct heap_kunit_importer *importer;
 	struct dma_buf_attachment *attach;
 	struct sync_thread sync = {};
