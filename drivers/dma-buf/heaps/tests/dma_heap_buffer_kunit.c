@@ -336,6 +336,7 @@ static void dma_heap_buffer_vmap(struct kunit *test)
 	struct scatterlist *sg;
 	unsigned long page = 0;
 	unsigned int i, j;
+	void *vaddr;
 
 	for_each_sgtable_sg(table, sg, i) {
 		for (j = 0; j < sg->length; j += PAGE_SIZE, page++)
@@ -363,7 +364,11 @@ static void dma_heap_buffer_vmap(struct kunit *test)
 	/* and once more from the start */
 	KUNIT_ASSERT_EQ(test, dma_buf_vmap_unlocked(dmabuf, &map), 0);
 	KUNIT_EXPECT_NULL(test, memchr_inv(map.vaddr, 0x5a, layout->pages * PAGE_SIZE));
+	vaddr = map.vaddr;
 	dma_buf_vunmap_unlocked(dmabuf, &map);
+	/* nothing is left of what was mapped for it */
+	if (is_vmalloc_addr(vaddr))
+		KUNIT_EXPECT_NULL(test, vmalloc_to_page(vaddr));
 }
 
 static void *no_kernel_mapping(struct dma_heap_buffer *buffer)
