@@ -17,8 +17,10 @@
 #include <linux/module.h>
 #include <linux/scatterlist.h>
 #include <linux/sizes.h>
+#include <linux/slab.h>
 #include <linux/string.h>
 
+#include "../../dma-heap-buffer.h"
 #include "../system_heap.h"
 #include "heap_kunit_helpers.h"
 
@@ -38,6 +40,37 @@ static void system_heap_killed(struct kunit *test)
 static void system_heap_zeroed(struct kunit *test)
 {
 	heap_kunit_test_zeroed(test, SYSTEM_HEAP);
+}
+
+/* Each chunk goes back: whoever holds on to one is the last to do so. */
+static void system_heap_freed(struct kunit *test)
+{
+	struct dma_buf *dmabuf;
+	struct scatterlist *sg;
+	struct sg_table *table;
+	struct page **chunks;
+	unsigned int i, nr;
+
+	dmabuf = dma_heap_buffer_alloc(system_heap(test), SZ_1M + SZ_64K + PAGE_SIZE, O_RDWR, 0);
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, dmabuf);
+	table = &dma_heap_buffer_of(dmabuf)->table;
+	nr = table->orig_nents;
+	chunks = kunit_kcalloc(test, nr, sizeof(*chunks), GFP_KERNEL);
+	if (chunks) {
+		for_each_sgtable_sg(table, sg, i) {
+			chunks[i] = sg_page(sg);
+			get_page(chunks[i]);
+		}
+	}
+	dma_buf_put(dmabuf);
+	/* a kernel thread's last reference of a file is dropped later: not here */
+	flush_delayed_fput();
+	KUNIT_ASSERT_NOT_NULL(test, chunks);
+
+	for (i = 0; i < nr; i++) {
+		KUNIT_EXPECT_EQ(test, page_count(chunks[i]), 1);
+		put_page(chunks[i]);
+	}
 }
 
 /* What exceeds the machine's memory is -ENOMEM, without trying. */
@@ -211,6 +244,7 @@ static void system_heap_cc_decrypt_fails(struct kunit *test)
 static struct kunit_case system_heap_cases[] = {
 	KUNIT_CASE(system_heap_killed),
 	KUNIT_CASE(system_heap_zeroed),
+	KUNIT_CASE(system_heap_freed),
 	KUNIT_CASE(system_heap_too_large),
 	KUNIT_CASE(system_heap_unmap_attrs),
 	KUNIT_CASE(system_heap_cc_zeroed),
