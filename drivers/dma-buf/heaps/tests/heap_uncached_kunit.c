@@ -359,9 +359,15 @@ static int make_uncached(void *table)
 static void uncached_make_killed(struct kunit *test)
 {
 	struct sg_table table;
+	unsigned int nr;
 
 	some_chunks(test, &table);
 	KUNIT_EXPECT_EQ(test, heap_kunit_run_killed(test, make_uncached, &table), -EINTR);
+	/* nor is the first one changed, which is a range */
+	nr = table.orig_nents;
+	table.orig_nents = 1;
+	KUNIT_EXPECT_EQ(test, heap_kunit_run_killed(test, make_uncached, &table), -EINTR);
+	table.orig_nents = nr;
 	KUNIT_EXPECT_EQ(test, heap_make_cached(&table), 0);
 	KUNIT_EXPECT_EQ(test, heap_make_uncached(&table), 0);
 	KUNIT_EXPECT_EQ(test, heap_make_cached(&table), 0);
