@@ -280,7 +280,7 @@ targets() {
 
 	{
 		printf '%s/\n' $home
-		[ "$V_ARCH" != x86_64 ] || git -C "$LINUX" diff --name-only --no-renames --diff-filter=M base HEAD -- '*.c' \
+		[ "$V_ARCH" != x86_64 ] || git -C "$LINUX" diff --name-only --no-renames --diff-filter=AM base HEAD -- '*.c' \
 			':!tools' ':!samples' ':!Documentation' $(printf ':!%s ' $home) | sed 's/c$/o/'
 	} | while read -r t; do
 		if [ -e "$1/${t%.o}" ] || [ -e "$1/${t%.o}.c" ]; then echo "$t"; fi
