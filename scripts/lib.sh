@@ -7,6 +7,10 @@ shopt -s inherit_errexit nullglob
 TOP=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
 BUILD=$TOP/build
 LINUX=$BUILD/linux
+# The base alone and what is built of it. A tree and its objects are neighbours,
+# there as in build/: the commands of both builds are then the same, and ccache
+# serves one with what it kept of the other.
+BASE_BUILD=$BUILD/base
 SERIES=$TOP/series
 PATCHES=$TOP/patches
 ME=$(basename "$0")
@@ -209,7 +213,7 @@ unexported() {
 
 # ---- variants -------------------------------------------------------------
 
-VARIANTS="x86_64 x86_64-debug x86_64-nolegacy arm64 arm64-nolegacy"
+VARIANTS="x86_64 x86_64-debug x86_64-nolegacy x86_64-small arm64 arm64-nolegacy"
 BUILD_PACKAGES=(bc binutils bison ccache cpio flex gcc libc6-dev libelf-dev
 	libssl-dev make perl procps python3 rsync xz-utils git)
 
@@ -220,7 +224,7 @@ variant() {
 	local machine=${1%%-*} extra=${1#"${1%%-*}"}
 
 	case $1 in
-	x86_64|x86_64-debug|x86_64-nolegacy|arm64|arm64-nolegacy) [ "$(uname -m)" = x86_64 ] || die "kernels are built on x86_64 machines only" ;;
+	x86_64|x86_64-debug|x86_64-nolegacy|x86_64-small|arm64|arm64-nolegacy) [ "$(uname -m)" = x86_64 ] || die "kernels are built on x86_64 machines only" ;;
 	*) die "there is no variant '$1'; there are: $VARIANTS" ;;
 	esac
 	V_FRAGMENTS=(common "$machine" ${extra:+"${extra#-}"})

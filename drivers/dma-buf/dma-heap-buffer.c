@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Buffers of DMA-BUF heaps: what a heap's memory is to devices and to the CPU
+ * Buffers of DMA-BUF heaps: one implementation of dma_buf_ops for every heap
  */
 
 #include <kunit/static_stub.h>
 #include <kunit/visibility.h>
-#include <linux/cleanup.h>
 #include <linux/dma-buf.h>
+#include <linux/dma-direct.h>
 #include <linux/dma-heap.h>
 #include <linux/dma-mapping.h>
 #include <linux/dma-resv.h>
@@ -15,78 +15,87 @@
 #include <linux/fs.h>
 #include <linux/highmem.h>
 #include <linux/huge_mm.h>
+#include <linux/iommu-dma.h>
 #include <linux/iosys-map.h>
 #include <linux/list.h>
-#include <linux/lockdep.h>
+#include <linux/minmax.h>
 #include <linux/mm.h>
-#include <linux/mutex.h>
+#include <linux/overflow.h>
 #include <linux/pagemap.h>
 #include <linux/pfn.h>
 #include <linux/pgtable.h>
 #include <linux/scatterlist.h>
 #include <linux/sched/mm.h>
 #include <linux/slab.h>
-#include <linux/spinlock.h>
+#include <linux/swiotlb.h>
 #include <linux/vmalloc.h>
 #include <asm/barrier.h>
 #include <trace/events/dma_heap.h>
+#include <xen/xen.h>
 
-#include "dma-heap-buffer.h"
+#include "dma-heap-private.h"
 
 /**
  * DOC: heap buffers
  *
- * A heap gets memory, describes it in the scatterlist of a struct
- * dma_heap_buffer, and hands that to dma_heap_buffer_export(). From there on
- * the buffer is this code's, until the release callback gives it back. What it
- * makes of the scatterlist is the same for every heap:
+ * A heap allocates memory, describes it in the scatterlist of a struct
+ * dma_heap_buffer, and calls dma_heap_buffer_export(). The code here does the
+ * rest, until it calls the heap's release callback. It does the same for every
+ * heap:
  *
- * - Devices map the buffer with the DMA attributes that the heap has set, one
- *   mapping an attachment at a time, each with a scatterlist of its own. A CPU
- *   access synchronises each mapping that there is, in a direction that the
- *   mapping has, after the fences of the buffer have signalled. What the CPU
- *   wrote is written back for every device that reads before anything is
- *   thrown away for one that does not.
- * - Userspace maps the buffer shared or not at all. mmap() itself maps
- *   nothing. A fault maps all that shares a page table with its address, or a
- *   PMD where a chunk covers one and the addresses agree.
- * - The kernel maps the buffer at the address that a lone chunk has anyway, or
- *   into the vmalloc area.
+ * - Each attachment has its own copy of the scatterlist, which is mapped with
+ *   the DMA attributes of the buffer. A device that only writes is mapped
+ *   DMA_BIDIRECTIONAL, so that what the CPU has written stays, unless the buffer
+ *   has DMA_ATTR_SKIP_CPU_SYNC.
+ * - A CPU access waits for the fences of the buffer, then syncs every mapping in
+ *   the direction of the mapping. After an access that only read, a bidirectional
+ *   mapping is synced DMA_FROM_DEVICE: the device may have written in the meantime,
+ *   and that must stay.
+ * - Userspace can have shared mappings only. A fault maps a PMD where a chunk
+ *   covers one and the addresses agree, and otherwise everything that shares a
+ *   page table with its address. Memory that is locked is mapped by mmap(), page
+ *   by page, as a huge page is unmapped when a part of it changes.
+ * - The kernel uses the linear address of a buffer that is one chunk of low
+ *   memory, and maps other buffers into the vmalloc area.
  *
- * Buffers of a heap whose property is DMA_HEAP_WRITE_COMBINED are mapped
- * write-combined wherever the CPU maps them, and by devices with
- * DMA_ATTR_UNCACHED. There are no caches to synchronise: CPU accesses are
- * ordered against what goes before and after them, no more. A buffer has one
- * such attribute for life. That no other mapping of its pages is in the way is
- * the heap's concern.
+ * Buffers of a heap with the property DMA_HEAP_WRITE_COMBINED are mapped
+ * write-combined for the CPU, and with DMA_ATTR_UNCACHED by devices. There are no
+ * caches to sync, so CPU accesses only order memory accesses. The heap must make
+ * sure that no conflicting mapping of its pages exists.
  *
- * A heap whose property is DMA_HEAP_PROTECTED has buffers for devices alone:
- * mmap() and vmap() fail with -EINVAL, and CPU accesses touch no cache.
+ * Buffers of a heap with the property DMA_HEAP_PROTECTED are for devices only:
+ * mmap() and vmap() fail with -EINVAL, CPU accesses sync nothing, and a device
+ * that needs a bounce buffer cannot map them.
  *
- * The scatterlist that the heap made does not change, and needs no lock. The
- * lock of a buffer protects the attachments, what each has mapped, and the
- * kernel's mapping. It nests inside the reservation lock of the dma-buf, which
- * a CPU access does not take: that may be part of signalling a fence, and
- * others wait for fences under the reservation lock. Nothing is called under
- * the buffer's lock but the DMA API, allocators and vmap(). Faults take neither.
+ * The scatterlist of the buffer does not change and needs no lock, so faults
+ * take none. The reservation lock of the dma-buf protects the mappings of the
+ * attachments. It is held by the callers of map, unmap and vmap, and taken by
+ * CPU accesses.
  */
 
-/* What an attachment has mapped; protected by the buffer's lock. */
+/* An attachment and its mapping; protected by the reservation lock */
 struct dma_heap_attachment {
-	struct list_head node;
-	struct device *dev;
-	/* the buffer's chunks with addresses of the device; empty at first */
+	/* Copy of the buffer's table with DMA addresses; made by the first map */
 	struct sg_table table;
-	/* DMA_NONE unless mapped */
+	/* How often the importer has mapped the attachment */
+	unsigned int nr_maps;
+	/* Direction of the mapping, if there is one */
 	enum dma_data_direction dir;
 };
 
-static bool is_write_combined(struct dma_heap_buffer *buffer)
+static struct dma_heap_buffer *to_heap_buffer(const struct dma_buf *dmabuf)
+{
+	const struct dma_heap_dmabuf *priv = dmabuf->priv;
+
+	return priv->buffer;
+}
+
+static bool is_write_combined(const struct dma_heap_buffer *buffer)
 {
 	return buffer->dma_attrs & DMA_ATTR_UNCACHED;
 }
 
-static pgprot_t dma_heap_pgprot(struct dma_heap_buffer *buffer, pgprot_t prot)
+static pgprot_t dma_heap_buffer_pgprot(const struct dma_heap_buffer *buffer, pgprot_t prot)
 {
 	if (is_write_combined(buffer))
 		prot = pgprot_writecombine(prot);
@@ -94,54 +103,37 @@ static pgprot_t dma_heap_pgprot(struct dma_heap_buffer *buffer, pgprot_t prot)
 	return buffer->dma_attrs & DMA_ATTR_CC_SHARED ? pgprot_decrypted(prot) : prot;
 }
 
-static int dma_heap_attach(struct dma_buf *dmabuf, struct dma_buf_attachment *attachment)
+static int dma_heap_buffer_attach(struct dma_buf *dmabuf, struct dma_buf_attachment *attachment)
 {
-	struct dma_heap_buffer *buffer = dmabuf->priv;
 	struct dma_heap_attachment *a;
 
 	a = kzalloc_obj(*a);
 	if (!a)
 		return -ENOMEM;
-	a->dev = attachment->dev;
-	a->dir = DMA_NONE;
 	attachment->priv = a;
-
-	guard(mutex)(&buffer->lock);
-	list_add(&a->node, &buffer->attachments);
 
 	return 0;
 }
 
-static void dma_heap_unmap_attachment(struct dma_heap_buffer *buffer,
-				      struct dma_heap_attachment *a)
+static void dma_heap_buffer_detach(struct dma_buf *dmabuf, struct dma_buf_attachment *attachment)
 {
-	lockdep_assert_held(&buffer->lock);
-	dma_unmap_sgtable(a->dev, &a->table, a->dir, buffer->dma_attrs);
-	a->dir = DMA_NONE;
-}
-
-static void dma_heap_detach(struct dma_buf *dmabuf, struct dma_buf_attachment *attachment)
-{
-	struct dma_heap_buffer *buffer = dmabuf->priv;
+	struct dma_heap_buffer *buffer = to_heap_buffer(dmabuf);
 	struct dma_heap_attachment *a = attachment->priv;
 
-	scoped_guard(mutex, &buffer->lock) {
-		/* an importer that leaves its device with memory that is about to go */
-		if (WARN_ON(a->dir != DMA_NONE))
-			dma_heap_unmap_attachment(buffer, a);
-		list_del(&a->node);
-	}
+	/* The importer forgot to unmap, and the memory may soon be freed. */
+	if (WARN_ON_ONCE(a->nr_maps))
+		dma_unmap_sgtable(attachment->dev, &a->table, a->dir, buffer->dma_attrs);
 	sg_free_table(&a->table);
 	kfree(a);
 }
 
-VISIBLE_IF_KUNIT int dma_heap_copy_table(const struct sg_table *from, struct sg_table *to)
+VISIBLE_IF_KUNIT int dma_heap_buffer_copy_table(const struct sg_table *from, struct sg_table *to)
 {
 	struct scatterlist *sg, *new;
 	unsigned int i;
 	int ret;
 
-	KUNIT_STATIC_STUB_REDIRECT(dma_heap_copy_table, from, to);
+	KUNIT_STATIC_STUB_REDIRECT(dma_heap_buffer_copy_table, from, to);
 
 	ret = sg_alloc_table(to, from->orig_nents, GFP_KERNEL);
 	if (ret)
@@ -155,68 +147,69 @@ VISIBLE_IF_KUNIT int dma_heap_copy_table(const struct sg_table *from, struct sg_
 
 	return 0;
 }
-EXPORT_SYMBOL_IF_KUNIT(dma_heap_copy_table);
+EXPORT_SYMBOL_IF_KUNIT(dma_heap_buffer_copy_table);
 
-static struct sg_table *dma_heap_map(struct dma_buf_attachment *attachment,
-				     enum dma_data_direction dir)
+static struct sg_table *dma_heap_buffer_map(struct dma_buf_attachment *attachment,
+					    enum dma_data_direction dir)
 {
-	struct dma_heap_buffer *buffer = attachment->dmabuf->priv;
+	struct dma_heap_buffer *buffer = to_heap_buffer(attachment->dmabuf);
 	struct dma_heap_attachment *a = attachment->priv;
 	int ret;
 
 	dma_resv_assert_held(attachment->dmabuf->resv);
 
-	/* A CPU access comes before the mapping or sees it, never in between. */
-	guard(mutex)(&buffer->lock);
-	if (a->dir != DMA_NONE)
-		return ERR_PTR(-EBUSY);
+	/* See DOC: heap buffers. Memory that the CPU leaves alone needs no sync. */
+	if (dir == DMA_FROM_DEVICE && !(buffer->dma_attrs & DMA_ATTR_SKIP_CPU_SYNC))
+		dir = DMA_BIDIRECTIONAL;
 
-	/* who attaches and never maps, as some do to scan out, needs none */
+	if (a->nr_maps) {
+		if (a->dir != DMA_BIDIRECTIONAL && a->dir != dir)
+			return ERR_PTR(-EBUSY);
+		a->nr_maps++;
+		return &a->table;
+	}
+
 	if (!a->table.sgl) {
-		ret = dma_heap_copy_table(&buffer->table, &a->table);
+		ret = dma_heap_buffer_copy_table(&buffer->table, &a->table);
 		if (ret)
 			return ERR_PTR(ret);
 	}
-	ret = dma_map_sgtable(a->dev, &a->table, dir, buffer->dma_attrs);
+	ret = dma_map_sgtable(attachment->dev, &a->table, dir, buffer->dma_attrs);
 	if (ret)
 		return ERR_PTR(ret);
 	a->dir = dir;
+	a->nr_maps = 1;
 
 	return &a->table;
 }
 
-static void dma_heap_unmap(struct dma_buf_attachment *attachment, struct sg_table *table,
-			   enum dma_data_direction dir)
+static void dma_heap_buffer_unmap(struct dma_buf_attachment *attachment, struct sg_table *table,
+				  enum dma_data_direction dir)
 {
-	struct dma_heap_buffer *buffer = attachment->dmabuf->priv;
+	struct dma_heap_buffer *buffer = to_heap_buffer(attachment->dmabuf);
+	struct dma_heap_attachment *a = attachment->priv;
 
 	dma_resv_assert_held(attachment->dmabuf->resv);
 
-	guard(mutex)(&buffer->lock);
-	dma_heap_unmap_attachment(buffer, attachment->priv);
+	/* The importer unmaps more often than it has mapped. */
+	if (WARN_ON_ONCE(!a->nr_maps))
+		return;
+	if (!--a->nr_maps)
+		dma_unmap_sgtable(attachment->dev, &a->table, a->dir, buffer->dma_attrs);
 }
 
-/*
- * A mapping is synchronised in the direction it was made for: what the CPU is
- * about to do can narrow a bidirectional one and nothing else.
- */
-static enum dma_data_direction dma_heap_sync_dir(struct dma_heap_attachment *a,
-						 enum dma_data_direction dir)
+static int dma_heap_buffer_begin_cpu_access(struct dma_buf *dmabuf, enum dma_data_direction dir)
 {
-	return a->dir == DMA_BIDIRECTIONAL ? dir : a->dir;
-}
-
-static int dma_heap_begin_cpu_access(struct dma_buf *dmabuf, enum dma_data_direction dir)
-{
-	struct dma_heap_buffer *buffer = dmabuf->priv;
+	struct dma_heap_buffer *buffer = to_heap_buffer(dmabuf);
+	struct dma_buf_attachment *attachment;
 	struct dma_heap_attachment *a;
 	long ret;
 
 	/*
-	 * What a device has yet to write cannot be synchronised. A fence that
-	 * comes with an attachment after this look comes after the access.
+	 * A sync does not cover what a device has yet to write. A fence that is
+	 * added with an attachment after this check belongs to later writes.
 	 */
-	if (!list_empty(&buffer->attachments)) {
+	if (!list_empty(&dmabuf->attachments)) {
 		ret = dma_resv_wait_timeout(dmabuf->resv,
 					    dma_resv_usage_rw(dir != DMA_FROM_DEVICE),
 					    true, MAX_SCHEDULE_TIMEOUT);
@@ -225,212 +218,270 @@ static int dma_heap_begin_cpu_access(struct dma_buf *dmabuf, enum dma_data_direc
 	}
 
 	if (is_write_combined(buffer)) {
-		/* nothing is read that was there before the fences signalled */
+		/* Read nothing that was read before the fences signalled. */
 		rmb();
 		return 0;
 	}
 
-	guard(mutex)(&buffer->lock);
-	if (buffer->vaddr)
-		invalidate_kernel_vmap_range(buffer->vaddr, buffer->len);
-	list_for_each_entry(a, &buffer->attachments, node) {
-		if (a->dir != DMA_NONE)
-			dma_sync_sgtable_for_cpu(a->dev, &a->table, dma_heap_sync_dir(a, dir));
+	dma_resv_lock(dmabuf->resv, NULL);
+	if (dmabuf->vmapping_counter)
+		invalidate_kernel_vmap_range(dmabuf->vmap_ptr.vaddr, buffer->len);
+	list_for_each_entry(attachment, &dmabuf->attachments, node) {
+		a = attachment->priv;
+		if (a->nr_maps)
+			dma_sync_sgtable_for_cpu(attachment->dev, &a->table, a->dir);
 	}
+	dma_resv_unlock(dmabuf->resv);
 
 	return 0;
 }
 
-static int dma_heap_end_cpu_access(struct dma_buf *dmabuf, enum dma_data_direction dir)
+static int dma_heap_buffer_end_cpu_access(struct dma_buf *dmabuf, enum dma_data_direction dir)
 {
-	struct dma_heap_buffer *buffer = dmabuf->priv;
+	struct dma_heap_buffer *buffer = to_heap_buffer(dmabuf);
+	struct dma_buf_attachment *attachment;
 	struct dma_heap_attachment *a;
-	bool writers = false;
 
 	if (is_write_combined(buffer)) {
-		/* what waits to be combined is written before a device is told */
+		/* Drain write-combining buffers before a device is told. */
 		wmb();
 		return 0;
 	}
 
-	guard(mutex)(&buffer->lock);
-	if (buffer->vaddr)
-		flush_kernel_vmap_range(buffer->vaddr, buffer->len);
-	list_for_each_entry(a, &buffer->attachments, node) {
-		if (a->dir == DMA_FROM_DEVICE)
-			writers = true;
-		else if (a->dir != DMA_NONE)
-			dma_sync_sgtable_for_device(a->dev, &a->table, dma_heap_sync_dir(a, dir));
+	dma_resv_lock(dmabuf->resv, NULL);
+	if (dmabuf->vmapping_counter)
+		flush_kernel_vmap_range(dmabuf->vmap_ptr.vaddr, buffer->len);
+	list_for_each_entry(attachment, &dmabuf->attachments, node) {
+		a = attachment->priv;
+		if (!a->nr_maps)
+			continue;
+		/* What the device may have written since must stay, see above. */
+		if (a->dir == DMA_BIDIRECTIONAL && dir == DMA_FROM_DEVICE)
+			dma_sync_sgtable_for_device(attachment->dev, &a->table, DMA_FROM_DEVICE);
+		else
+			dma_sync_sgtable_for_device(attachment->dev, &a->table, a->dir);
 	}
-	if (!writers)
-		return 0;
-
-	/*
-	 * Only now those that do nothing but write: where caches are not
-	 * coherent, giving memory to them may throw lines away that the CPU
-	 * has written for another.
-	 */
-	list_for_each_entry(a, &buffer->attachments, node) {
-		if (a->dir == DMA_FROM_DEVICE)
-			dma_sync_sgtable_for_device(a->dev, &a->table, a->dir);
-	}
+	dma_resv_unlock(dmabuf->resv);
 
 	return 0;
 }
 
-/*
- * The physically contiguous run of pages that page @pgoff of the buffer starts,
- * up to the end of its chunk: its first pfn, and its length or 0 past the end.
- *
- * Most who touch a buffer go on where they were, so this does, too. Who does
- * not pays for a walk through the chunks.
- */
-VISIBLE_IF_KUNIT unsigned long dma_heap_run(struct dma_heap_buffer *buffer, pgoff_t pgoff,
-					    unsigned long *pfn)
+static size_t dma_heap_index_size(const struct dma_heap_buffer *buffer)
+{
+	return buffer->table.orig_nents > 1 ?
+	       (buffer->len - 1) / DMA_HEAP_INDEX_STEP + 1 : 0;
+}
+
+/* Note for every DMA_HEAP_INDEX_STEP bytes of the buffer which chunk they start in. */
+static void dma_heap_index_init(struct dma_heap_dmabuf *priv)
 {
 	struct scatterlist *sg;
-	pgoff_t start;
+	pgoff_t start = 0;
+	unsigned int i;
+	size_t n = 0;
 
-	scoped_guard(spinlock, &buffer->last_lock) {
-		sg = buffer->last;
-		start = buffer->last_pgoff;
-	}
-	if (!sg || pgoff < start) {
-		sg = buffer->table.sgl;
-		start = 0;
-	}
-	while (sg && pgoff - start >= PFN_DOWN(sg->length)) {
+	for_each_sgtable_sg(&priv->buffer->table, sg, i) {
+		while (n < priv->nr_index && n * PFN_DOWN(DMA_HEAP_INDEX_STEP) <
+					     start + PFN_DOWN(sg->length)) {
+			priv->index[n].sg = sg;
+			priv->index[n].start = start;
+			n++;
+		}
 		start += PFN_DOWN(sg->length);
+	}
+}
+
+#ifdef CONFIG_MMU
+/*
+ * Find the chunk that has page @pgoff of the buffer, or return NULL. *@start
+ * becomes the first page of the chunk. The walk is bounded by the pages that
+ * share an entry of the index.
+ */
+VISIBLE_IF_KUNIT struct scatterlist *dma_heap_find_chunk(const struct dma_heap_dmabuf *priv,
+							 pgoff_t pgoff, pgoff_t *start)
+{
+	struct scatterlist *sg = priv->buffer->table.sgl;
+	size_t n = pgoff / PFN_DOWN(DMA_HEAP_INDEX_STEP);
+
+	*start = 0;
+	if (priv->nr_index) {
+		if (n >= priv->nr_index)
+			return NULL;
+		sg = priv->index[n].sg;
+		*start = priv->index[n].start;
+	}
+	while (sg && pgoff - *start >= PFN_DOWN(sg->length)) {
+		*start += PFN_DOWN(sg->length);
 		sg = sg_next(sg);
 	}
-	if (!sg)
-		return 0;
 
-	scoped_guard(spinlock, &buffer->last_lock) {
-		buffer->last = sg;
-		buffer->last_pgoff = start;
-	}
-	*pfn = page_to_pfn(sg_page(sg)) + (pgoff - start);
-
-	return PFN_DOWN(sg->length) - (pgoff - start);
+	return sg;
 }
-EXPORT_SYMBOL_IF_KUNIT(dma_heap_run);
+EXPORT_SYMBOL_IF_KUNIT(dma_heap_find_chunk);
 
 /*
- * Maps all that shares a page table with the address: filling one costs little
- * more than an entry of it does, and a fault a page would cost much more.
+ * Map everything around the address that shares a page table and an entry of the
+ * index with it. A fault costs far more than the entries that it makes, and 2 MiB
+ * bound the time under the lock of a page table that covers more.
  */
-static vm_fault_t dma_heap_fault(struct vm_fault *vmf)
+static vm_fault_t dma_heap_buffer_fault(struct vm_fault *vmf)
 {
 	struct vm_area_struct *vma = vmf->vma;
-	struct dma_heap_buffer *buffer = vma->vm_private_data;
-	unsigned long addr = max(vmf->address & PMD_MASK, vma->vm_start);
-	/* not pmd_addr_end(), which knows no end where PMDs are folded */
-	unsigned long last = min(vmf->address | ~PMD_MASK, vma->vm_end - 1);
-	pgprot_t prot = dma_heap_pgprot(buffer, vma->vm_page_prot);
-	vm_fault_t ret = VM_FAULT_NOPAGE;
-	unsigned long nr, pfn;
+	struct dma_heap_dmabuf *priv = vma->vm_private_data;
+	const unsigned long mask = min(PMD_SIZE, DMA_HEAP_INDEX_STEP) - 1;
+	unsigned long addr = max(vmf->address & ~mask, vma->vm_start);
+	/* pmd_addr_end() has no end where PMDs are folded. */
+	unsigned long last = min(vmf->address | mask, vma->vm_end - 1);
+	pgprot_t prot = dma_heap_buffer_pgprot(priv->buffer, vma->vm_page_prot);
+	pgoff_t pgoff = linear_page_index(vma, addr), start;
+	vm_fault_t ret = VM_FAULT_SIGBUS;
+	struct scatterlist *sg;
+	unsigned long nr;
 
-	for (; addr < last; addr += nr * PAGE_SIZE) {
-		nr = dma_heap_run(buffer, linear_page_index(vma, addr), &pfn);
-		nr = min(nr, PFN_DOWN(last - addr) + 1);
-		if (nr)
-			ret = vmf_insert_pfn_range(vmf, addr, pfn, nr, prot,
-						   vma->vm_flags & VM_WRITE);
-		else
-			ret = VM_FAULT_SIGBUS;
+	for (sg = dma_heap_find_chunk(priv, pgoff, &start); sg && addr < last; sg = sg_next(sg)) {
+		nr = min(start + PFN_DOWN(sg->length) - pgoff, PFN_DOWN(last - addr) + 1);
+		/* Dirty entries save a second fault where the CPU does not set the bit. */
+		ret = vmf_insert_pfn_range(vmf, addr, page_to_pfn(sg_page(sg)) + (pgoff - start),
+					   nr, prot, true);
 		if (ret != VM_FAULT_NOPAGE)
 			break;
+		addr += nr * PAGE_SIZE;
+		pgoff += nr;
+		start += PFN_DOWN(sg->length);
 	}
 
-	/* what lies behind the page that was asked for can wait */
+	/* The pages after the one that faulted can wait for faults of their own. */
 	return addr > vmf->address ? VM_FAULT_NOPAGE : ret;
 }
 
 #ifdef CONFIG_ARCH_SUPPORTS_PMD_PFNMAP
+static bool can_map_huge(const struct dma_heap_buffer *buffer)
+{
+	/*
+	 * vmf_insert_pfn_pmd() uses the attributes of the vma, where that of
+	 * decrypted memory does not last on all architectures. fork() does not
+	 * deposit page tables for the PMDs of drivers.
+	 */
+	return !(buffer->dma_attrs & DMA_ATTR_CC_SHARED) && !arch_needs_pgtable_deposit();
+}
+
 /* Called when nothing is mapped at the PMD yet, or to write to what is. */
-static vm_fault_t dma_heap_huge_fault(struct vm_fault *vmf, unsigned int order)
+static vm_fault_t dma_heap_buffer_huge_fault(struct vm_fault *vmf, unsigned int order)
 {
 	struct vm_area_struct *vma = vmf->vma;
-	struct dma_heap_buffer *buffer = vma->vm_private_data;
+	struct dma_heap_dmabuf *priv = vma->vm_private_data;
 	unsigned long addr = vmf->address & PMD_MASK;
-	unsigned long nr, pfn;
+	struct scatterlist *sg;
+	pgoff_t pgoff, start;
+	unsigned long pfn;
 
 	if (order != PMD_ORDER || addr < vma->vm_start || vma->vm_end - addr < PMD_SIZE)
 		return VM_FAULT_FALLBACK;
 
-	/* vmf_insert_pfn_pmd() takes no other attributes than the vma's */
-	if (buffer->dma_attrs & DMA_ATTR_CC_SHARED)
+	if (!can_map_huge(priv->buffer))
 		return VM_FAULT_FALLBACK;
 
-	nr = dma_heap_run(buffer, linear_page_index(vma, addr), &pfn);
-	if (nr < 1 << PMD_ORDER || !IS_ALIGNED(pfn, 1 << PMD_ORDER))
+	pgoff = linear_page_index(vma, addr);
+	sg = dma_heap_find_chunk(priv, pgoff, &start);
+	if (!sg || start + PFN_DOWN(sg->length) - pgoff < 1 << PMD_ORDER)
+		return VM_FAULT_FALLBACK;
+	pfn = page_to_pfn(sg_page(sg)) + (pgoff - start);
+	if (!IS_ALIGNED(pfn, 1 << PMD_ORDER))
 		return VM_FAULT_FALLBACK;
 
-	return vmf_insert_pfn_pmd(vmf, pfn, vma->vm_flags & VM_WRITE);
+	return vmf_insert_pfn_pmd(vmf, pfn, vmf->flags & FAULT_FLAG_WRITE);
 }
 #endif
 
-static const struct vm_operations_struct dma_heap_vm_ops = {
-	.fault = dma_heap_fault,
+static const struct vm_operations_struct dma_heap_buffer_vm_ops = {
+	.fault = dma_heap_buffer_fault,
 #ifdef CONFIG_ARCH_SUPPORTS_PMD_PFNMAP
-	.huge_fault = dma_heap_huge_fault,
+	.huge_fault = dma_heap_buffer_huge_fault,
 #endif
 };
 
 /*
- * Where a chunk has room for a PMD, have user addresses differ from physical
- * ones by whole PMDs: a PMD can be mapped wherever one is in the chunk. That
- * takes no better alignment of memory than the heap has, and is right for
- * further chunks if those before are whole PMDs, as the largest orders are.
+ * Choose an address that equals the physical one modulo PMD_SIZE, if the first
+ * chunk has room for a PMD. The memory needs no better alignment for that. The
+ * address is right for the following chunks as well if those before them are
+ * whole PMDs, as the largest chunks of the system heap are.
  */
-static unsigned long dma_heap_get_unmapped_area(struct dma_buf *dmabuf, unsigned long addr,
-						unsigned long len, unsigned long pgoff,
-						unsigned long flags)
+static unsigned long dma_heap_buffer_get_unmapped_area(struct dma_buf *dmabuf, unsigned long addr,
+						       unsigned long len, unsigned long pgoff,
+						       unsigned long flags)
 {
 #ifdef CONFIG_ARCH_SUPPORTS_PMD_PFNMAP
-	struct dma_heap_buffer *buffer = dmabuf->priv;
+	struct dma_heap_buffer *buffer = to_heap_buffer(dmabuf);
 	struct scatterlist *sg = buffer->table.sgl;
-	unsigned long pfn = page_to_pfn(sg_page(sg));
 
-	/* the offset is all that this function takes for the alignment */
-	if (sg->length >= PMD_SIZE)
-		return thp_get_unmapped_area(dmabuf->file, addr, len,
-					     pgoff + pfn % (1 << PMD_ORDER), flags);
+	if (sg->length >= PMD_SIZE && can_map_huge(buffer))
+		return thp_get_unmapped_area_pfn(dmabuf->file, addr, len, pgoff,
+						 page_to_pfn(sg_page(sg)) + pgoff, flags);
 #endif
 	return mm_get_unmapped_area(dmabuf->file, addr, len, pgoff, flags);
 }
 
-static int dma_heap_mmap(struct dma_buf *dmabuf, struct vm_area_struct *vma)
+/* Map all pages of the vma. */
+static int dma_heap_buffer_populate(struct dma_heap_dmabuf *priv, struct vm_area_struct *vma)
 {
-	struct dma_heap_buffer *buffer = dmabuf->priv;
+	pgprot_t prot = dma_heap_buffer_pgprot(priv->buffer, vma->vm_page_prot);
+	unsigned long addr = vma->vm_start, nr;
+	pgoff_t pgoff = vma->vm_pgoff, start;
+	struct scatterlist *sg;
+	int ret;
 
-	/* A private copy would not be the memory that devices see. */
-	if (!(vma->vm_flags & (VM_SHARED | VM_MAYSHARE)))
-		return -EINVAL;
-
-	vm_flags_set(vma, VM_IO | VM_PFNMAP | VM_DONTEXPAND | VM_DONTDUMP);
-	vma->vm_page_prot = dma_heap_pgprot(buffer, vma->vm_page_prot);
-	vma->vm_ops = &dma_heap_vm_ops;
-	vma->vm_private_data = buffer;
+	for (sg = dma_heap_find_chunk(priv, pgoff, &start); sg && addr < vma->vm_end;
+	     sg = sg_next(sg)) {
+		nr = min(start + PFN_DOWN(sg->length) - pgoff, PFN_DOWN(vma->vm_end - addr));
+		ret = remap_pfn_range(vma, addr, page_to_pfn(sg_page(sg)) + (pgoff - start),
+				      nr * PAGE_SIZE, prot);
+		if (ret)
+			return ret;
+		addr += nr * PAGE_SIZE;
+		pgoff += nr;
+		start += PFN_DOWN(sg->length);
+	}
 
 	return 0;
 }
 
-/* The address of a buffer that is one chunk, where it may be used without a mapping. */
-static void *dma_heap_linear_address(struct dma_heap_buffer *buffer)
+static int dma_heap_buffer_mmap(struct dma_buf *dmabuf, struct vm_area_struct *vma)
+{
+	struct dma_heap_dmabuf *priv = dmabuf->priv;
+
+	/* Devices do not see the pages of a private copy. */
+	if (!(vma->vm_flags & (VM_SHARED | VM_MAYSHARE)))
+		return -EINVAL;
+
+	vm_flags_set(vma, VM_IO | VM_PFNMAP | VM_DONTEXPAND | VM_DONTDUMP);
+	/* For PMDs, which take the attributes of the vma. */
+	vma->vm_page_prot = dma_heap_buffer_pgprot(priv->buffer, vma->vm_page_prot);
+	/* Importers may have set others, and leave the choice to the exporter. */
+	vma->vm_ops = &dma_heap_buffer_vm_ops;
+	vma->vm_private_data = priv;
+
+	/* A program that locks its memory does not want faults later. */
+	if ((vma->vm_flags & (VM_LOCKED | VM_LOCKONFAULT)) == VM_LOCKED)
+		return dma_heap_buffer_populate(priv, vma);
+
+	return 0;
+}
+#endif
+
+/* The linear address of a cached buffer that is one chunk of low memory, or NULL */
+static void *dma_heap_buffer_linear_address(const struct dma_heap_buffer *buffer)
 {
 	struct scatterlist *sg = buffer->table.sgl;
 
-	/* the last page is where high memory would begin */
+	/* If the last page is in low memory, all of them are. */
 	if (sg->length != buffer->len || is_write_combined(buffer) ||
 	    PageHighMem(sg_page(sg) + PFN_DOWN(buffer->len) - 1))
 		return NULL;
-
+	/* The linear mapping of decrypted memory is decrypted, too. */
 	return page_address(sg_page(sg));
 }
 
-VISIBLE_IF_KUNIT void *dma_heap_map_kernel(struct dma_heap_buffer *buffer)
+VISIBLE_IF_KUNIT void *dma_heap_buffer_map_kernel(struct dma_heap_buffer *buffer)
 {
 	unsigned long nr = 0, total = PFN_DOWN(buffer->len);
 	struct scatterlist *sg;
@@ -438,9 +489,13 @@ VISIBLE_IF_KUNIT void *dma_heap_map_kernel(struct dma_heap_buffer *buffer)
 	unsigned int i, j;
 	void *vaddr;
 
-	KUNIT_STATIC_STUB_REDIRECT(dma_heap_map_kernel, buffer);
+	KUNIT_STATIC_STUB_REDIRECT(dma_heap_buffer_map_kernel, buffer);
 
-	/* vmap() wants an array, and only while it runs */
+	/* vmap() is a BUG() there. */
+	if (!IS_ENABLED(CONFIG_MMU))
+		return NULL;
+
+	/* vmap() needs an array, but only while it runs. */
 	pages = kvmalloc_objs(*pages, total);
 	if (!pages)
 		return NULL;
@@ -449,144 +504,212 @@ VISIBLE_IF_KUNIT void *dma_heap_map_kernel(struct dma_heap_buffer *buffer)
 		for (j = 0; j < PFN_DOWN(sg->length); j++)
 			pages[nr++] = sg_page(sg) + j;
 	}
-	vaddr = vmap(pages, total, VM_MAP, dma_heap_pgprot(buffer, PAGE_KERNEL));
+	vaddr = vmap(pages, total, VM_MAP, dma_heap_buffer_pgprot(buffer, PAGE_KERNEL));
 	kvfree(pages);
 
 	return vaddr;
 }
-EXPORT_SYMBOL_IF_KUNIT(dma_heap_map_kernel);
+EXPORT_SYMBOL_IF_KUNIT(dma_heap_buffer_map_kernel);
 
-/* dma-buf counts who has it mapped, and calls for the first one */
-static int dma_heap_vmap(struct dma_buf *dmabuf, struct iosys_map *map)
+/* Called for the first of several users; dma_buf_vmap() counts them. */
+static int dma_heap_buffer_vmap(struct dma_buf *dmabuf, struct iosys_map *map)
 {
-	struct dma_heap_buffer *buffer = dmabuf->priv;
+	struct dma_heap_buffer *buffer = to_heap_buffer(dmabuf);
+	void *vaddr;
 
 	dma_resv_assert_held(dmabuf->resv);
 
-	guard(mutex)(&buffer->lock);
-	buffer->vaddr = dma_heap_linear_address(buffer);
-	if (!buffer->vaddr)
-		buffer->vaddr = dma_heap_map_kernel(buffer);
-	if (!buffer->vaddr)
+	vaddr = dma_heap_buffer_linear_address(buffer);
+	if (!vaddr)
+		vaddr = dma_heap_buffer_map_kernel(buffer);
+	if (!vaddr)
 		return -ENOMEM;
-	iosys_map_set_vaddr(map, buffer->vaddr);
+	iosys_map_set_vaddr(map, vaddr);
 
 	return 0;
 }
 
-static void dma_heap_vunmap(struct dma_buf *dmabuf, struct iosys_map *map)
+static void dma_heap_buffer_vunmap(struct dma_buf *dmabuf, struct iosys_map *map)
 {
-	struct dma_heap_buffer *buffer = dmabuf->priv;
-
 	dma_resv_assert_held(dmabuf->resv);
 
-	guard(mutex)(&buffer->lock);
-	if (is_vmalloc_addr(buffer->vaddr))
-		vunmap(buffer->vaddr);
-	buffer->vaddr = NULL;
+	if (is_vmalloc_addr(map->vaddr))
+		vunmap(map->vaddr);
 }
 
 static void dma_heap_buffer_release(struct dma_buf *dmabuf)
 {
-	struct dma_heap_buffer *buffer = dmabuf->priv;
-	struct dma_heap *heap = buffer->heap;
+	struct dma_heap_dmabuf *priv = dmabuf->priv;
+	struct dma_heap *heap = priv->buffer->heap;
 
-	trace_dma_heap_release(heap, buffer->len, buffer->ino);
-	mutex_destroy(&buffer->lock);
-	buffer->release(buffer);
+	trace_dma_heap_release(heap, dmabuf->size, priv->ino);
+	priv->buffer->release(priv->buffer);
+	kvfree(priv);
 	dma_heap_unexport(heap, dmabuf->size);
 }
 
 static const struct dma_buf_ops dma_heap_buffer_ops = {
-	.attach = dma_heap_attach,
-	.detach = dma_heap_detach,
-	.map_dma_buf = dma_heap_map,
-	.unmap_dma_buf = dma_heap_unmap,
-	.begin_cpu_access = dma_heap_begin_cpu_access,
-	.end_cpu_access = dma_heap_end_cpu_access,
-	.mmap = dma_heap_mmap,
-	.get_unmapped_area = dma_heap_get_unmapped_area,
-	.vmap = dma_heap_vmap,
-	.vunmap = dma_heap_vunmap,
+	.attach = dma_heap_buffer_attach,
+	.detach = dma_heap_buffer_detach,
+	.map_dma_buf = dma_heap_buffer_map,
+	.unmap_dma_buf = dma_heap_buffer_unmap,
+	.begin_cpu_access = dma_heap_buffer_begin_cpu_access,
+	.end_cpu_access = dma_heap_buffer_end_cpu_access,
+#ifdef CONFIG_MMU
+	.mmap = dma_heap_buffer_mmap,
+	.get_unmapped_area = dma_heap_buffer_get_unmapped_area,
+#endif
+	.vmap = dma_heap_buffer_vmap,
+	.vunmap = dma_heap_buffer_vunmap,
 	.release = dma_heap_buffer_release,
 };
 
-/* for memory that the CPU must not touch */
-static const struct dma_buf_ops dma_heap_protected_ops = {
-	.attach = dma_heap_attach,
-	.detach = dma_heap_detach,
-	.map_dma_buf = dma_heap_map,
-	.unmap_dma_buf = dma_heap_unmap,
+/*
+ * Would the device get a bounce buffer? The CPU fills that from the protected
+ * memory, which it must not read, also with DMA_ATTR_SKIP_CPU_SYNC. Behind an
+ * IOMMU, whole pages are mapped as they are. DMA operations of a device are those
+ * of an IOMMU, or of Xen, which bounces as the direct mapping does.
+ */
+static bool dma_heap_buffer_would_bounce(struct device *dev, const struct sg_table *table)
+{
+	u64 limit = min_not_zero(dma_get_mask(dev), dev->bus_dma_limit);
+	struct scatterlist *sg;
+	unsigned int i;
+	dma_addr_t addr;
+
+	if (use_dma_iommu(dev) || (get_dma_ops(dev) && !xen_domain()))
+		return false;
+	if (is_swiotlb_force_bounce(dev))
+		return true;
+
+	for_each_sgtable_sg(table, sg, i) {
+		addr = phys_to_dma(dev, sg_phys(sg));
+		if (addr == DMA_MAPPING_ERROR || addr + sg->length - 1 > limit)
+			return true;
+	}
+
+	return false;
+}
+
+static struct sg_table *dma_heap_buffer_map_protected(struct dma_buf_attachment *attachment,
+						      enum dma_data_direction dir)
+{
+	struct dma_heap_buffer *buffer = to_heap_buffer(attachment->dmabuf);
+
+	if (dma_heap_buffer_would_bounce(attachment->dev, &buffer->table))
+		return ERR_PTR(-EIO);
+
+	return dma_heap_buffer_map(attachment, dir);
+}
+
+static const struct dma_buf_ops dma_heap_buffer_protected_ops = {
+	.attach = dma_heap_buffer_attach,
+	.detach = dma_heap_buffer_detach,
+	.map_dma_buf = dma_heap_buffer_map_protected,
+	.unmap_dma_buf = dma_heap_buffer_unmap,
 	.release = dma_heap_buffer_release,
 };
+
+/* Does the table describe @buffer->len bytes of whole pages, contiguous if so stated? */
+static bool dma_heap_buffer_table_valid(const struct dma_heap_buffer *buffer, u32 properties)
+{
+	struct scatterlist *sg, *prev = NULL;
+	size_t left = buffer->len;
+	unsigned int i;
+
+	for_each_sgtable_sg(&buffer->table, sg, i) {
+		if (!sg_page(sg) || sg->offset || !sg->length || !PAGE_ALIGNED(sg->length) ||
+		    sg->length > left)
+			return false;
+		if ((properties & DMA_HEAP_CONTIGUOUS) && prev &&
+		    sg_phys(prev) + prev->length != sg_phys(sg))
+			return false;
+		left -= sg->length;
+		prev = sg;
+	}
+
+	return !left;
+}
 
 /**
  * dma_heap_buffer_export() - export a buffer of a heap
- * @heap: heap that was asked for the buffer
- * @buffer: what it is made of; see &struct dma_heap_buffer
+ * @heap: heap that the buffer was allocated from
+ * @buffer: the memory; see &struct dma_heap_buffer
  * @fd_flags: as they were given to &dma_heap_ops.allocate
  *
  * For the allocate operation of heaps. On success the buffer belongs to the
- * dma-buf, until &dma_heap_buffer.release is called; on failure it is still the
- * caller's. A heap that has stated DMA_HEAP_WRITE_COMBINED sees to it that no
- * cache has anything of the chunks to write back, from now on until release, and
- * that the architecture allows for its pages to be mapped like that.
+ * dma-buf, until &dma_heap_buffer.release is called. On failure it still
+ * belongs to the caller. A heap with DMA_HEAP_WRITE_COMBINED makes sure that from
+ * this call until release no cache holds dirty lines of the memory, and that the
+ * architecture allows write-combined mappings of its pages.
  *
  * Context: Process context. May sleep.
- * Return: The dma-buf, or an error pointer: -EINVAL for a buffer of no length,
- * no chunk, no release callback or part of a page, -ENODEV when the owner's
- * module is being unloaded, -ENOMEM, or what else dma_buf_export() returned.
+ * Return: The dma-buf, or an error pointer: -EINVAL when the release callback is
+ * missing, or when the scatterlist does not describe whole pages of @buffer's
+ * length, or not one run of them for a heap with DMA_HEAP_CONTIGUOUS; -ENODEV
+ * when the owner's module is being unloaded; -ENOMEM, or what else
+ * dma_buf_export() returned.
  */
 struct dma_buf *dma_heap_buffer_export(struct dma_heap *heap,
 				       struct dma_heap_buffer *buffer, u32 fd_flags)
 {
 	const u32 properties = dma_heap_properties(heap);
 	struct dma_buf_export_info exp_info = {
-		.ops = properties & DMA_HEAP_PROTECTED ? &dma_heap_protected_ops :
+		.ops = properties & DMA_HEAP_PROTECTED ? &dma_heap_buffer_protected_ops :
 							 &dma_heap_buffer_ops,
 		.size = buffer->len,
 		.flags = fd_flags,
-		.priv = buffer,
 	};
+	struct dma_heap_dmabuf *priv;
 	struct dma_buf *dmabuf;
+	size_t nr_index;
 
-	if (!buffer->len || !PAGE_ALIGNED(buffer->len) || !buffer->table.sgl || !buffer->release)
+	if (!buffer->len || !buffer->table.sgl || !buffer->release ||
+	    !dma_heap_buffer_table_valid(buffer, properties))
 		return ERR_PTR(-EINVAL);
 
+	if (properties & DMA_HEAP_PROTECTED)
+		buffer->dma_attrs |= DMA_ATTR_SKIP_CPU_SYNC;
 	if (properties & DMA_HEAP_WRITE_COMBINED)
 		buffer->dma_attrs |= DMA_ATTR_UNCACHED;
-	buffer->heap = heap;
-	INIT_LIST_HEAD(&buffer->attachments);
-	mutex_init(&buffer->lock);
-	buffer->vaddr = NULL;
-	spin_lock_init(&buffer->last_lock);
-	buffer->last = NULL;
 
+	nr_index = dma_heap_index_size(buffer);
+	priv = kvzalloc(struct_size(priv, index, nr_index),
+			GFP_KERNEL | __GFP_RETRY_MAYFAIL | __GFP_NOWARN);
+	if (!priv)
+		return ERR_PTR(-ENOMEM);
+	priv->buffer = buffer;
+	priv->nr_index = nr_index;
+	dma_heap_index_init(priv);
+	buffer->heap = heap;
+
+	exp_info.priv = priv;
 	dmabuf = dma_heap_export(heap, &exp_info);
-	/* the file is no more when the buffer is released */
-	if (!IS_ERR(dmabuf))
-		buffer->ino = file_inode(dmabuf->file)->i_ino;
+	if (IS_ERR(dmabuf))
+		kvfree(priv);
+	else
+		priv->ino = file_inode(dmabuf->file)->i_ino;
 
 	return dmabuf;
 }
 EXPORT_SYMBOL_NS_GPL(dma_heap_buffer_export, "DMA_BUF_HEAP");
 
 /**
- * dma_heap_buffer_of() - find the heap buffer that a dma-buf is
+ * dma_heap_buffer_of() - get the heap buffer behind a dma-buf
  * @dmabuf: the dma-buf; the caller holds a reference
  *
- * For a heap's owner who is given a dma-buf and wants to know if it is one of
- * its own: compare &dma_heap_buffer.heap with the heaps it has added.
+ * For the owner of a heap who is given a dma-buf and has to know if it is one
+ * of its own: compare &dma_heap_buffer.release or &dma_heap_buffer.heap.
  *
  * Context: Any context.
- * Return: The buffer, or NULL when it was not dma_heap_buffer_export() that
- * made the dma-buf.
+ * Return: The buffer, or NULL when the dma-buf was not exported by
+ * dma_heap_buffer_export().
  */
 struct dma_heap_buffer *dma_heap_buffer_of(struct dma_buf *dmabuf)
 {
-	if (dmabuf->ops != &dma_heap_buffer_ops && dmabuf->ops != &dma_heap_protected_ops)
+	if (dmabuf->ops != &dma_heap_buffer_ops && dmabuf->ops != &dma_heap_buffer_protected_ops)
 		return NULL;
 
-	return dmabuf->priv;
+	return to_heap_buffer(dmabuf);
 }
 EXPORT_SYMBOL_NS_GPL(dma_heap_buffer_of, "DMA_BUF_HEAP");

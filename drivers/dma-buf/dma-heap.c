@@ -6,6 +6,8 @@
  * Copyright (C) 2019 Linaro Ltd.
  */
 
+#define pr_fmt(fmt) "dma_heap: " fmt
+
 #include <kunit/visibility.h>
 #include <linux/cdev.h>
 #include <linux/cleanup.h>
@@ -35,6 +37,8 @@
 #include <linux/uaccess.h>
 #include <uapi/linux/dma-heap.h>
 
+#include "dma-heap-private.h"
+
 #define CREATE_TRACE_POINTS
 #include <trace/events/dma_heap.h>
 
@@ -43,59 +47,56 @@
 /**
  * DOC: heap lifetime
  *
- * A heap is there from dma_heap_add() to dma_heap_remove(), which its owner
- * calls. What userspace and drivers do with it in the meantime may last
- * longer, and is safe:
+ * A heap exists from dma_heap_add() to dma_heap_remove(), which its owner
+ * calls. Three things can be in use when it is removed:
  *
- * - A call of the heap's allocate operation is waited for by
- *   dma_heap_remove(). Copies from and to userspace are not, and calls that
- *   come later fail with -ENODEV.
- * - A file opened from the heap's node stays open and fails with -ENODEV. It
- *   keeps the memory of struct dma_heap, which belongs to the core, and
- *   nothing of the owner's: the owner's module can be unloaded.
- * - A buffer exported with dma_heap_export() holds the heap, and pins the
- *   owner's module, until the owner has released it and says so with
- *   dma_heap_unexport(). What the owner itself depends on, as the TEE heaps do
- *   on the driver of a TEE, is the owner's to hold.
+ * - A call of the heap's allocate operation. dma_heap_remove() waits for it.
+ *   Later calls fail with -ENODEV. Copies from and to userspace are not waited
+ *   for, because userspace can block them for any time.
+ * - An open file of the heap's node. It stays open and its ioctls fail with
+ *   -ENODEV. It holds the memory of struct dma_heap, which belongs to the core,
+ *   but not the owner: the owner's module can be unloaded.
+ * - A buffer exported with dma_heap_buffer_export(). It holds the heap and pins
+ *   the owner's module until its release callback has returned. The owner has to
+ *   hold what it depends on itself, as the TEE heaps do with the driver of the
+ *   TEE.
  *
- * When the heap has been removed and nothing of the last kind is left, the
- * owner's release operation is called. Only after that may what the heap's
- * private data points to go away.
+ * The owner's release operation is called when the heap has been removed and
+ * its last buffer is gone. The owner's private data has to stay until then.
  */
 
-/* How many heaps there can be at a time: minors of one character device. */
+/* How many heaps there can be, including removed ones with open files */
 #define DMA_HEAP_MINORS 128
 
 #define DMA_HEAP_VALID_PROPERTIES \
 	(DMA_HEAP_CONTIGUOUS | DMA_HEAP_WRITE_COMBINED | DMA_HEAP_PROTECTED)
 
 /**
- * struct dma_heap - a heap, from dma_heap_add() on
- * @dev:	the device; its name is the heap's, its references keep the heap
- *		in memory
- * @cdev:	what userspace opens; an open file holds @dev through it
- * @users:	dma_heap_remove() and buffers, which need the owner; the last
- *		one has the owner release the heap, and puts @dev
- * @busy:	held for reading while the owner allocates, for writing by
- *		dma_heap_remove() to wait for that; nothing else is done
- *		under it, copying from and to userspace least of all
- * @list:	entry in the list of heaps, until the heap is removed
- * @real:	the heap that this is another name of, or this one; in the former
- *		case a reference of its device is held, and what belongs to the
- *		owner, and the counters, is not set here
+ * struct dma_heap - a heap of memory from which buffers can be allocated
+ * @dev:	device of the heap; holds its name, and its reference count keeps
+ *		this structure in memory
+ * @cdev:	character device; an open file holds @dev through it
+ * @users:	held by the owner, until dma_heap_remove(), and by each buffer;
+ *		the last one calls the release operation and puts @dev
+ * @busy:	held for reading while the owner allocates, and for writing by
+ *		dma_heap_remove() to wait for that
+ * @list:	entry in the list of heaps
+ * @real:	for an alias, the heap that it refers to, whose device it holds;
+ *		otherwise the heap itself. An alias has no operations and
+ *		counts nothing
  * @owner:	module that @ops belongs to
- * @ops:	what the heap's owner does
- * @priv:	what the heap's owner wants to find again
- * @properties:	what buffers are; bits of &enum dma_heap_property
- * @counters:	buffers and failures, for debugfs
- * @counters_lock: protects @counters, and makes them agree with each other
- * @debugfs:	the file that shows them
- * @removed:	the heap is gone, or never was there as a whole; written under
- *		dma_heaps_lock
+ * @ops:	operations of the owner
+ * @priv:	data of the owner
+ * @properties:	bits of &enum dma_heap_property
+ * @counters:	buffers and failures, shown in debugfs
+ * @counters_lock: protects @counters
+ * @debugfs:	file that shows @counters
+ * @removed:	the heap was removed, or was not added completely; written
+ *		under dma_heaps_lock
  *
- * Lock order: dma_heaps_lock and @busy are not taken within each other.
- * Whatever lock the owner takes to allocate nests in @busy, and must not be
- * held to remove the heap.
+ * Lock order: @busy -> any lock that the owner takes to allocate. The owner
+ * must not hold such a lock when it removes the heap. dma_heaps_lock and @busy
+ * are not nested. Userspace memory is not accessed under @busy.
  */
 struct dma_heap {
 	struct device dev;
@@ -116,9 +117,9 @@ struct dma_heap {
 };
 
 /*
- * Protects the list and the names in it, and makes adding a heap one step for
- * all who look: a name is looked for and its device made without letting go,
- * and a node that can be seen already is opened when the rest is there, too.
+ * Protects the list and the names in it. It is held from the lookup of a name
+ * until the heap is in the list, and while a node is opened, so that a node
+ * cannot be opened before its heap is complete.
  */
 static DEFINE_MUTEX(dma_heaps_lock);
 static LIST_HEAD(dma_heaps);
@@ -178,19 +179,6 @@ static int dma_heap_counters_show(struct seq_file *s, void *unused)
 }
 DEFINE_SHOW_ATTRIBUTE(dma_heap_counters);
 
-static struct dma_heap *dma_heap_lookup(const char *name)
-{
-	struct dma_heap *heap;
-
-	lockdep_assert_held(&dma_heaps_lock);
-	list_for_each_entry(heap, &dma_heaps, list) {
-		if (!strcmp(dev_name(&heap->dev), name))
-			return heap;
-	}
-
-	return NULL;
-}
-
 static int dma_heap_open(struct inode *inode, struct file *file)
 {
 	struct dma_heap *heap = container_of(inode->i_cdev, struct dma_heap, cdev);
@@ -207,7 +195,7 @@ static int dma_heap_open(struct inode *inode, struct file *file)
 /* May the owner be called?  Not once it removes the heap. */
 static bool dma_heap_enter(struct dma_heap *heap)
 {
-	/* none but dma_heap_remove() is in the way */
+	/* Fails only while dma_heap_remove() waits for it or holds it. */
 	if (!down_read_trylock(&heap->busy))
 		return false;
 	if (!READ_ONCE(heap->removed))
@@ -222,19 +210,32 @@ static void dma_heap_leave(struct dma_heap *heap)
 	up_read(&heap->busy);
 }
 
+static struct dma_heap *dma_heap_lookup(const char *name)
+{
+	struct dma_heap *heap;
+
+	lockdep_assert_held(&dma_heaps_lock);
+	list_for_each_entry(heap, &dma_heaps, list) {
+		if (!strcmp(dev_name(&heap->dev), name))
+			return heap;
+	}
+
+	return NULL;
+}
+
 /**
- * dma_heap_find() - look for a heap by its name
- * @name: name of the heap
+ * dma_heap_find() - find a heap by its name
+ * @name: name of the heap or of an alias
  *
- * Pins the module that provides the heap. That does not keep a heap whose
- * device goes away: dma_heap_buffer_alloc() fails with -ENODEV from then on.
- * Give the heap back with dma_heap_put().
+ * Pins the module that provides the heap. It does not hold a heap whose device
+ * goes away: dma_heap_buffer_alloc() fails with -ENODEV from then on. Release the
+ * heap with dma_heap_put().
  *
- * A heap that is not there may still come, with its module or its device.
- * Whether that is worth waiting for is up to the caller.
+ * A heap that does not exist yet may be added later, by a module or a device.
+ * Whether to wait for it is up to the caller.
  *
  * Context: Process context. May sleep.
- * Return: The heap, or NULL when there is none of that name.
+ * Return: The heap, or NULL if there is none of that name.
  */
 struct dma_heap *dma_heap_find(const char *name)
 {
@@ -254,10 +255,10 @@ struct dma_heap *dma_heap_find(const char *name)
 EXPORT_SYMBOL_NS_GPL(dma_heap_find, "DMA_BUF_HEAP");
 
 /**
- * dma_heap_put() - give back a heap that was found
+ * dma_heap_put() - release a heap that was found
  * @heap: what dma_heap_find() returned; may be NULL
  *
- * Buffers allocated from the heap stay.
+ * Buffers that were allocated from the heap stay usable.
  *
  * Context: Process context. May sleep.
  */
@@ -272,22 +273,6 @@ void dma_heap_put(struct dma_heap *heap)
 EXPORT_SYMBOL_NS_GPL(dma_heap_put, "DMA_BUF_HEAP");
 
 /**
- * dma_heap_properties() - ask what buffers of a heap are
- * @heap: heap, from dma_heap_find()
- *
- * For drivers that cannot do with less: a name says little, and two machines
- * may have different heaps of one name.
- *
- * Context: Any context.
- * Return: Bits of &enum dma_heap_property.
- */
-u32 dma_heap_properties(struct dma_heap *heap)
-{
-	return heap->properties;
-}
-EXPORT_SYMBOL_NS_GPL(dma_heap_properties, "DMA_BUF_HEAP");
-
-/**
  * dma_heap_buffer_alloc() - allocate a buffer from a heap
  * @heap: heap, from dma_heap_find()
  * @len: length in bytes; rounded up to whole pages
@@ -295,18 +280,13 @@ EXPORT_SYMBOL_NS_GPL(dma_heap_properties, "DMA_BUF_HEAP");
  *	and O_CLOEXEC for an fd that may be made of it
  * @heap_flags: must be 0; there are none
  *
- * What DMA_HEAP_IOCTL_ALLOC does, short of the fd. The buffer is zero, unless
- * the heap is one of protected memory. Its reference is the caller's, who
- * drops it with dma_buf_put(). Memory is charged to the calling task's cgroup
- * where heaps charge it.
+ * Does what DMA_HEAP_IOCTL_ALLOC does, except for the fd. The buffer is zero,
+ * unless the heap has DMA_HEAP_PROTECTED. Release it with dma_buf_put().
  *
- * Context: Process context. May sleep for as long as reclaim, compaction and
- * clearing take, and is cut short by a fatal signal. Must not be called with a
- * dma_resv locked, nor with any other lock that is taken to free memory.
- * Return: The dma-buf, or an error pointer: -EINVAL for a length that is zero
- * or does not fit a size_t and for flags that mean nothing, -ENODEV when the
- * heap has been removed, -ENOMEM when there is no memory for the buffer,
- * -EINTR when the task is being killed, or what else the heap returned.
+ * Context: Process context. May sleep.
+ * Return: The dma-buf, or an error pointer: -EINVAL for wrong flags or a length
+ * of 0 or of more than a size_t can hold; -ENODEV when the heap was removed;
+ * -ENOMEM; -EINTR when a fatal signal is pending; or what else the heap returned.
  */
 struct dma_buf *dma_heap_buffer_alloc(struct dma_heap *heap, u64 len,
 				      u32 fd_flags, u64 heap_flags)
@@ -315,11 +295,14 @@ struct dma_buf *dma_heap_buffer_alloc(struct dma_heap *heap, u64 len,
 	ktime_t start = 0;
 	size_t size;
 
-	if ((fd_flags & ~DMA_HEAP_VALID_FD_FLAGS) || (heap_flags & ~DMA_HEAP_VALID_HEAP_FLAGS))
+	if (fd_flags & ~DMA_HEAP_VALID_FD_FLAGS)
 		return ERR_PTR(-EINVAL);
 
 	/* O_RDONLY, O_WRONLY and O_RDWR are values, not bits to combine. */
 	if ((fd_flags & O_ACCMODE) == O_ACCMODE)
+		return ERR_PTR(-EINVAL);
+
+	if (heap_flags & ~DMA_HEAP_VALID_HEAP_FLAGS)
 		return ERR_PTR(-EINVAL);
 
 	/* Whole pages of it must fit a size_t, which may have 32 bits. */
@@ -333,7 +316,7 @@ struct dma_buf *dma_heap_buffer_alloc(struct dma_heap *heap, u64 len,
 	if (trace_dma_heap_alloc_enabled())
 		start = ktime_get();
 	dmabuf = heap->ops->allocate(heap, size, fd_flags, heap_flags);
-	/* not a call that began before somebody looked */
+	/* Skip a call that began before the event was enabled. */
 	if (start)
 		trace_dma_heap_alloc(heap, size, fd_flags, heap_flags, PTR_ERR_OR_ZERO(dmabuf),
 				     ktime_sub(ktime_get(), start),
@@ -414,11 +397,11 @@ static const struct file_operations dma_heap_fops = {
 };
 
 /**
- * dma_heap_get_drvdata() - find what the owner of a heap put there
+ * dma_heap_get_drvdata() - get the data of the heap's owner
  * @heap: the heap
  *
  * Context: Any context.
- * Return: &dma_heap_export_info.priv, for the owner of the heap alone.
+ * Return: &dma_heap_export_info.priv.
  */
 void *dma_heap_get_drvdata(struct dma_heap *heap)
 {
@@ -427,11 +410,27 @@ void *dma_heap_get_drvdata(struct dma_heap *heap)
 EXPORT_SYMBOL_NS_GPL(dma_heap_get_drvdata, "DMA_BUF_HEAP");
 
 /**
- * dma_heap_get_name() - ask for the name of a heap
+ * dma_heap_properties() - get the properties of a heap
+ * @heap: heap, from dma_heap_find()
+ *
+ * For drivers that need a property: a name says little, and two machines may have
+ * different heaps of one name.
+ *
+ * Context: Any context.
+ * Return: Bits of &enum dma_heap_property.
+ */
+u32 dma_heap_properties(struct dma_heap *heap)
+{
+	return heap->properties;
+}
+EXPORT_SYMBOL_NS_GPL(dma_heap_properties, "DMA_BUF_HEAP");
+
+/**
+ * dma_heap_get_name() - get the name of a heap
  * @heap: the heap
  *
  * Context: Any context.
- * Return: The name, which stays for as long as the caller has the heap.
+ * Return: The name, valid for as long as the heap exists.
  */
 const char *dma_heap_get_name(struct dma_heap *heap)
 {
@@ -460,8 +459,8 @@ static void dma_heap_dev_release(struct device *dev)
 }
 
 /*
- * A name is a file in /dev/dma_heap and in sysfs, and a word in uevents and in
- * tables: visible ASCII characters that make up one component of a path.
+ * A name is a file name in /dev/dma_heap and in sysfs, and appears in uevents
+ * and in tables: one path component of visible ASCII characters.
  */
 static bool dma_heap_name_valid(const char *name)
 {
@@ -487,7 +486,7 @@ static void dma_heap_release(struct kref *users)
 	put_device(&heap->dev);
 }
 
-/* A heap that has a name and a minor, and is nowhere to be seen yet. */
+/* Create a heap, or an alias of @real, which nobody can see yet. */
 static struct dma_heap *dma_heap_create(const char *name, struct dma_heap *real)
 {
 	struct dma_heap *heap;
@@ -503,6 +502,7 @@ static struct dma_heap *dma_heap_create(const char *name, struct dma_heap *real)
 
 	minor = ida_alloc_max(&dma_heap_minors, DMA_HEAP_MINORS - 1, GFP_KERNEL);
 	if (minor < 0) {
+		pr_err("%s: no minor number: %d\n", name, minor);
 		kfree(heap);
 		return ERR_PTR(minor);
 	}
@@ -522,6 +522,7 @@ static struct dma_heap *dma_heap_create(const char *name, struct dma_heap *real)
 
 	ret = dev_set_name(&heap->dev, "%s", name);
 	if (ret) {
+		pr_err("%s: cannot create a device: %d\n", name, ret);
 		put_device(&heap->dev);
 		return ERR_PTR(ret);
 	}
@@ -529,7 +530,7 @@ static struct dma_heap *dma_heap_create(const char *name, struct dma_heap *real)
 	return heap;
 }
 
-/* Let it be seen. On failure it is gone. */
+/* Create the device of a heap. The heap is freed on failure. */
 static int dma_heap_publish(struct dma_heap *heap)
 {
 	int ret;
@@ -537,7 +538,8 @@ static int dma_heap_publish(struct dma_heap *heap)
 	lockdep_assert_held(&dma_heaps_lock);
 	ret = cdev_device_add(&heap->cdev, &heap->dev);
 	if (ret) {
-		/* for a file that somebody is just opening */
+		pr_err("%s: cannot create a device: %d\n", dev_name(&heap->dev), ret);
+		/* A file may be about to be opened. */
 		heap->removed = true;
 		put_device(&heap->dev);
 		return ret;
@@ -548,20 +550,22 @@ static int dma_heap_publish(struct dma_heap *heap)
 }
 
 /**
- * __dma_heap_add() - add a heap of a module
+ * __dma_heap_add() - add a heap
  * @exp_info: what to add; need not stay, nor need the name it points to
  * @owner: module of the operations, NULL when they are built in
  *
- * Use dma_heap_add(), which finds the module.
+ * Use dma_heap_add(), which passes the module of its caller.
  *
- * Creates the device through which userspace allocates from the heap. It can
- * be opened before this function has returned, so whatever the operations
- * need must be there before.
+ * Creates the device through which userspace allocates from the heap. The
+ * device can be opened before this function returns, so everything that the
+ * operations need must be ready before the call. A module_init function adds
+ * its heaps last: when it fails, the module is freed whatever its reference
+ * count is.
  *
  * Context: Process context. May sleep.
- * Return: The heap, or an error pointer: -EINVAL when the name is none, the
- * operation is missing or a property unknown, -EEXIST when there is a heap or
- * an alias of that name, -ENOSPC when there are 128 of them, -ENOMEM, or what
+ * Return: The heap, or an error pointer: -EINVAL when the name is invalid, the
+ * operation is missing or a property is unknown, -EEXIST when there is a heap
+ * or an alias of that name, -ENOSPC when there are 128 of them, -ENOMEM, or what
  * adding the device returned.
  */
 struct dma_heap *__dma_heap_add(const struct dma_heap_export_info *exp_info,
@@ -570,12 +574,18 @@ struct dma_heap *__dma_heap_add(const struct dma_heap_export_info *exp_info,
 	struct dma_heap *heap;
 	int ret;
 
-	if (!dma_heap_name_valid(exp_info->name))
+	if (!dma_heap_name_valid(exp_info->name)) {
+		pr_err("cannot add a heap with an invalid name\n");
 		return ERR_PTR(-EINVAL);
-	if (!exp_info->ops || !exp_info->ops->allocate)
+	}
+	if (!exp_info->ops || !exp_info->ops->allocate) {
+		pr_err("%s: cannot add a heap that does not allocate\n", exp_info->name);
 		return ERR_PTR(-EINVAL);
-	if (exp_info->properties & ~DMA_HEAP_VALID_PROPERTIES)
+	}
+	if (exp_info->properties & ~DMA_HEAP_VALID_PROPERTIES) {
+		pr_err("%s: cannot add a heap with unknown properties\n", exp_info->name);
 		return ERR_PTR(-EINVAL);
+	}
 
 	guard(mutex)(&dma_heaps_lock);
 	heap = dma_heap_create(exp_info->name, NULL);
@@ -598,23 +608,22 @@ struct dma_heap *__dma_heap_add(const struct dma_heap_export_info *exp_info,
 EXPORT_SYMBOL_NS_GPL(__dma_heap_add, "DMA_BUF_HEAP");
 
 /**
- * dma_heap_add_alias() - give a heap another name
+ * dma_heap_add_alias() - add another name for a heap
  * @heap: the heap, as dma_heap_add() returned it
  * @name: the name; need not stay
  *
- * For a heap that programs know by a name that it ought not to have. There is a
- * node of that name, and dma_heap_find() finds @heap by it. Whoever allocates by
- * either name gets the same: buffers are named after @heap, and count there.
+ * For a heap that programs know by an old name. The alias has a node of its own.
+ * Whoever allocates from it gets a buffer of @heap, which has the name of @heap
+ * and counts there.
  *
- * The alias is taken away by dma_heap_remove(), before @heap or after it. Once
- * @heap is removed, the alias is there in name only: opening its node, and
- * allocating by a file that is open, fail with -ENODEV.
+ * The alias is removed by dma_heap_remove(), before or after @heap. When @heap is
+ * removed, opening the alias and allocating from an open file fail with -ENODEV.
  *
  * Context: Process context. May sleep.
- * Return: The alias, for dma_heap_remove() alone, or an error pointer: -EINVAL
- * when the name is none, -ENODEV when @heap is removed, -EEXIST when there is a
- * heap or an alias of that name, -ENOSPC when there are 128 of them, -ENOMEM, or
- * what adding the device returned.
+ * Return: The alias, for dma_heap_remove() only, or an error pointer: -EINVAL
+ * when the name is invalid, -ENODEV when @heap is removed, -EEXIST when there is
+ * a heap or an alias of that name, -ENOSPC when there are 128 of them, -ENOMEM,
+ * or what adding the device returned.
  */
 struct dma_heap *dma_heap_add_alias(struct dma_heap *heap, const char *name)
 {
@@ -634,29 +643,29 @@ struct dma_heap *dma_heap_add_alias(struct dma_heap *heap, const char *name)
 	ret = dma_heap_publish(alias);
 	if (ret)
 		return ERR_PTR(ret);
-	alias->debugfs = debugfs_create_symlink(name, dma_heap_debugfs, dev_name(&heap->dev));
+	alias->debugfs = debugfs_create_symlink(name, dma_heap_debugfs,
+						dev_name(&heap->real->dev));
 
 	return alias;
 }
 EXPORT_SYMBOL_NS_GPL(dma_heap_add_alias, "DMA_BUF_HEAP");
 
 /**
- * dma_heap_remove() - take a heap away
- * @heap: the heap, as dma_heap_add() returned it, or dma_heap_add_alias()
+ * dma_heap_remove() - remove a heap
+ * @heap: the heap, as dma_heap_add() or dma_heap_add_alias() returned it
  *
- * Takes the heap's name and its node away, makes every further use of files
- * that are open fail with -ENODEV, and waits for calls of the heap's allocate
- * operation to return. Buffers are not waited for: the release operation is
- * called when there are none left, which may be before this function returns.
- * The heap must not be touched from then on. See the section on heap
- * lifetime.
+ * Removes the heap's name and its node, makes further ioctls on open files
+ * fail with -ENODEV, and waits for calls of the heap's allocate operation to
+ * return. It does not wait for buffers: the release operation is called when
+ * the last one is gone, which may be before this function returns. The caller
+ * must not use the heap any more. See the section on heap lifetime.
  *
  * Context: Process context. May sleep, as long as the owner takes to allocate
  * a buffer. The caller must hold no lock that the allocate operation takes.
  */
 void dma_heap_remove(struct dma_heap *heap)
 {
-	/* waits for who reads the file; must be gone before the name is free */
+	/* Waits for readers; has to be gone before the name is free. */
 	debugfs_remove(heap->debugfs);
 
 	scoped_guard(mutex, &dma_heaps_lock) {
@@ -665,7 +674,7 @@ void dma_heap_remove(struct dma_heap *heap)
 		WRITE_ONCE(heap->removed, true);
 	}
 
-	/* who enters from here on sees that the heap is removed */
+	/* From here on, dma_heap_enter() sees that the heap is removed. */
 	down_write(&heap->busy);
 	up_write(&heap->busy);
 
@@ -673,19 +682,10 @@ void dma_heap_remove(struct dma_heap *heap)
 }
 EXPORT_SYMBOL_NS_GPL(dma_heap_remove, "DMA_BUF_HEAP");
 
-/**
- * dma_heap_export() - export a buffer of a heap
- * @heap: heap that was asked for the buffer
- * @exp_info: as for dma_buf_export(); the exporter's name and its module are
- *	filled in here
- *
- * For the allocate operation of heaps, in place of dma_buf_export(). The
- * buffer holds the heap. Its release operation calls dma_heap_unexport() when
- * it has given back what the buffer was made of.
- *
- * Context: Process context. May sleep.
- * Return: The dma-buf, or an error pointer: -ENODEV when the owner's module is
- * being unloaded, or what else dma_buf_export() returned.
+/*
+ * Like dma_buf_export(), for a buffer that holds the heap. The name of the
+ * exporter and its module are filled in here. -ENODEV when the owner's module
+ * is being unloaded.
  */
 struct dma_buf *dma_heap_export(struct dma_heap *heap,
 				struct dma_buf_export_info *exp_info)
@@ -699,31 +699,22 @@ struct dma_buf *dma_heap_export(struct dma_heap *heap,
 	dmabuf = dma_buf_export(exp_info);
 	if (IS_ERR(dmabuf)) {
 		kref_put(&heap->users, dma_heap_release);
-		/* the one reason for this errno is a module on its way out */
+		/* dma_buf_export() returns it when the module is being unloaded. */
 		return dmabuf == ERR_PTR(-ENOENT) ? ERR_PTR(-ENODEV) : dmabuf;
 	}
 	dma_heap_count_buffer(heap, exp_info->size);
 
 	return dmabuf;
 }
-EXPORT_SYMBOL_NS_GPL(dma_heap_export, "DMA_BUF_HEAP");
+EXPORT_SYMBOL_IF_KUNIT(dma_heap_export);
 
-/**
- * dma_heap_unexport() - say that a buffer of a heap is no more
- * @heap: the heap that was given to dma_heap_export()
- * @size: the size of the dma-buf, in bytes
- *
- * Lets go of the heap, and may call its release operation. This is the last
- * thing that the release operation of a dma-buf does with its heap.
- *
- * Context: Process context. May sleep.
- */
+/* Drop a buffer's reference to its heap. May call the heap's release operation. */
 void dma_heap_unexport(struct dma_heap *heap, size_t size)
 {
 	dma_heap_uncount_buffer(heap, size);
 	kref_put(&heap->users, dma_heap_release);
 }
-EXPORT_SYMBOL_NS_GPL(dma_heap_unexport, "DMA_BUF_HEAP");
+EXPORT_SYMBOL_IF_KUNIT(dma_heap_unexport);
 
 #if IS_ENABLED(CONFIG_KUNIT)
 dev_t dma_heap_kunit_devt(struct dma_heap *heap)
@@ -732,12 +723,41 @@ dev_t dma_heap_kunit_devt(struct dma_heap *heap)
 }
 EXPORT_SYMBOL_IF_KUNIT(dma_heap_kunit_devt);
 
+struct dma_heap *dma_heap_kunit_find(const char *name)
+{
+	struct dma_heap *heap;
+
+	guard(mutex)(&dma_heaps_lock);
+	heap = dma_heap_lookup(name);
+	if (!heap || heap->real->removed)
+		return NULL;
+	heap = heap->real;
+	get_device(&heap->dev);
+
+	return heap;
+}
+EXPORT_SYMBOL_IF_KUNIT(dma_heap_kunit_find);
+
+void dma_heap_kunit_put(struct dma_heap *heap)
+{
+	if (heap)
+		put_device(&heap->dev);
+}
+EXPORT_SYMBOL_IF_KUNIT(dma_heap_kunit_put);
+
 void dma_heap_kunit_counters(struct dma_heap *heap, struct dma_heap_counters *counters)
 {
 	guard(spinlock)(&heap->counters_lock);
 	*counters = heap->counters;
 }
 EXPORT_SYMBOL_IF_KUNIT(dma_heap_kunit_counters);
+
+struct dma_buf *dma_heap_kunit_alloc(struct dma_heap *heap, u64 len,
+				     u32 fd_flags, u64 heap_flags)
+{
+	return dma_heap_buffer_alloc(heap, len, fd_flags, heap_flags);
+}
+EXPORT_SYMBOL_IF_KUNIT(dma_heap_kunit_alloc);
 #endif
 
 static int __init dma_heap_init(void)

@@ -9,6 +9,7 @@
 
 #include <linux/dma-buf.h>
 #include <linux/dma-heap.h>
+#include <linux/dma-mapping.h>
 #include <linux/fcntl.h>
 #include <linux/file.h>
 #include <linux/gfp.h>
@@ -17,8 +18,10 @@
 #include <linux/module.h>
 #include <linux/sizes.h>
 #include <linux/string.h>
+#include <linux/swiotlb.h>
 #include <linux/tee_core.h>
 
+#include "../dma-buf/dma-heap-private.h"
 #include "tee_private.h"
 
 #define HEAP_ID		TEE_DMA_HEAP_TRUSTED_UI
@@ -84,7 +87,7 @@ static int tee_heap_init_size(struct kunit *test, size_t size)
 		kunit_skip(test, "a real TEE has this heap");
 	KUNIT_ASSERT_EQ(test, ret, 0);
 
-	priv->heap = dma_heap_find(HEAP_NAME);
+	priv->heap = dma_heap_kunit_find(HEAP_NAME);
 	KUNIT_ASSERT_NOT_NULL(test, priv->heap);
 
 	return 0;
@@ -101,7 +104,7 @@ static void tee_heap_exit(struct kunit *test)
 
 	if (!priv)
 		return;
-	dma_heap_put(priv->heap);
+	dma_heap_kunit_put(priv->heap);
 	/* returns when nobody uses the device any more */
 	if (!IS_ERR(priv->teedev))
 		tee_device_unregister(priv->teedev);
@@ -113,7 +116,7 @@ static struct dma_buf *tee_heap_alloc(struct kunit *test, u64 len)
 {
 	struct tee_heap_test *priv = test->priv;
 
-	return dma_heap_buffer_alloc(priv->heap, len, O_RDWR | O_CLOEXEC, 0);
+	return dma_heap_kunit_alloc(priv->heap, len, O_RDWR | O_CLOEXEC, 0);
 }
 
 static void tee_heap_put(struct dma_buf *dmabuf)
@@ -149,7 +152,7 @@ static void tee_heap_device_gone(struct kunit *test)
 
 	/* what tee_device_unregister() does first */
 	tee_device_put_all_dma_heaps(priv->teedev);
-	KUNIT_EXPECT_NULL(test, dma_heap_find(HEAP_NAME));
+	KUNIT_EXPECT_NULL(test, dma_heap_kunit_find(HEAP_NAME));
 	late = tee_heap_alloc(test, SZ_1M);
 	KUNIT_EXPECT_PTR_EQ(test, late, ERR_PTR(-ENODEV));
 	if (!IS_ERR(late))
@@ -211,9 +214,9 @@ static void tee_heap_whose(struct kunit *test)
 	KUNIT_EXPECT_NULL(test, parent);
 
 	memset(&shm, 0, sizeof(shm));
-	system = dma_heap_find("system");
+	system = dma_heap_kunit_find("system");
 	if (system) {
-		other = dma_heap_buffer_alloc(system, SZ_1M, O_RDWR, 0);
+		other = dma_heap_kunit_alloc(system, SZ_1M, O_RDWR, 0);
 		KUNIT_EXPECT_NOT_ERR_OR_NULL(test, other);
 		if (!IS_ERR(other)) {
 			KUNIT_EXPECT_EQ(test, tee_heap_update_from_dma_buf(priv->teedev, other,
@@ -222,13 +225,15 @@ static void tee_heap_whose(struct kunit *test)
 			KUNIT_EXPECT_EQ(test, shm.size, 0);
 			tee_heap_put(other);
 		}
-		dma_heap_put(system);
+		dma_heap_kunit_put(system);
 	}
 
-	/* the heap is gone, and nobody can say any more which one it was */
+	/* also when its heap has been removed, but not for another device */
 	tee_device_put_all_dma_heaps(priv->teedev);
 	KUNIT_EXPECT_EQ(test, tee_heap_update_from_dma_buf(priv->teedev, own, &offset, &shm,
-							   &parent), -EINVAL);
+							   &parent), 0);
+	KUNIT_EXPECT_EQ(test, tee_heap_update_from_dma_buf(NULL, own, &offset, &shm, &parent),
+			-EINVAL);
 	tee_heap_put(own);
 	if (!system)
 		kunit_skip(test, "there is no system heap to have another buffer from");
@@ -260,11 +265,49 @@ static void tee_heap_busy(struct kunit *test)
 	pool->ops->destroy_pool(pool);
 }
 
+/*
+ * A device that cannot reach a buffer is told so, and gets no bounce buffer,
+ * nor does any device where bouncing is forced.
+ */
+static void tee_heap_bounce(struct kunit *test)
+{
+	struct tee_heap_test *priv = test->priv;
+	struct dma_buf *dmabuf = tee_heap_alloc(test, SZ_64K);
+	struct dma_buf_attachment *attach;
+	struct device *dev;
+	struct sg_table *sgt;
+	unsigned int i;
+
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, dmabuf);
+	dev = kunit_device_register(test, "kunit-tee-importer");
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, dev);
+	dev->dma_mask = &dev->coherent_dma_mask;
+
+	for (i = 0; i < 2; i++) {
+		const bool reaches = i > 0;
+
+		dev->coherent_dma_mask = reaches ? DMA_BIT_MASK(64) :
+					 page_to_phys(priv->page) - 1;
+		attach = dma_buf_attach(dmabuf, dev);
+		KUNIT_ASSERT_NOT_ERR_OR_NULL(test, attach);
+		sgt = dma_buf_map_attachment_unlocked(attach, DMA_TO_DEVICE);
+		if (reaches && !is_swiotlb_force_bounce(dev))
+			KUNIT_EXPECT_FALSE(test, IS_ERR(sgt));
+		else
+			KUNIT_EXPECT_PTR_EQ(test, sgt, ERR_PTR(-EIO));
+		if (!IS_ERR(sgt))
+			dma_buf_unmap_attachment_unlocked(attach, sgt, DMA_TO_DEVICE);
+		dma_buf_detach(dmabuf, attach);
+	}
+	tee_heap_put(dmabuf);
+}
+
 static struct kunit_case tee_heap_cases[] = {
 	KUNIT_CASE(tee_heap_exp_name),
 	KUNIT_CASE(tee_heap_device_gone),
 	KUNIT_CASE(tee_heap_too_large),
 	KUNIT_CASE(tee_heap_busy),
+	KUNIT_CASE(tee_heap_bounce),
 	KUNIT_CASE(tee_heap_whose),
 	KUNIT_CASE(tee_heap_no_cpu),
 	{}

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The CMA heaps: one contiguous run of pages a buffer, from a region set aside
+ * The CMA heaps: each buffer is one contiguous run of pages of a CMA region
  *
  * Copyright (C) 2012, 2019, 2020 Linaro Ltd.
  * Author: <benjamin.gaignard@linaro.org> for ST-Ericsson.
@@ -36,9 +36,11 @@
 struct cma_heap {
 	struct list_head node;
 	struct dma_heap *heap;
-	/* its old name, if it has one */
+	/* Old name of the default region's heap, or NULL */
 	struct dma_heap *alias;
 	struct cma *cma;
+	/* the CPU maps buffers write-combined */
+	bool uncached;
 };
 
 struct cma_heap_buffer {
@@ -48,22 +50,19 @@ struct cma_heap_buffer {
 
 #define CMA_HEAP_DEFAULT_NAME	"default_cma_region"
 
-/* All of them, for the end; changed by the module's init and exit alone. */
+/* All CMA heaps; only changed by the module's init and exit. */
 static LIST_HEAD(cma_heaps);
 
-/*
- * A scatterlist entry counts its bytes in an unsigned int. The next one is to
- * begin where a PMD can.
- */
-#define CMA_HEAP_MAX_CHUNK	ALIGN_DOWN(UINT_MAX, PMD_SIZE)
+/* The length of a scatterlist entry is an unsigned int. */
+#define CMA_HEAP_MAX_CHUNK	ALIGN_DOWN(UINT_MAX, PAGE_SIZE)
 
-static int cma_heap_describe(struct page *page, size_t len, struct sg_table *table)
+static int cma_heap_alloc_table(struct page *page, size_t len, struct sg_table *table)
 {
 	struct scatterlist *sg;
 	unsigned int i;
 	int ret;
 
-	/* DIV_ROUND_UP() would wrap where a size_t has 32 bits */
+	/* DIV_ROUND_UP() would overflow a size_t of 32 bits. */
 	ret = sg_alloc_table(table, (len - 1) / CMA_HEAP_MAX_CHUNK + 1, GFP_KERNEL);
 	if (ret)
 		return ret;
@@ -80,8 +79,8 @@ static int cma_heap_describe(struct page *page, size_t len, struct sg_table *tab
 }
 
 /*
- * Clearing a large region takes seconds: let others run, and stop when the
- * caller has been killed and nobody will read the pages.
+ * Clearing a large region takes seconds: reschedule, and stop when the caller
+ * has been killed.
  */
 VISIBLE_IF_KUNIT int cma_heap_clear_pages(struct page *page, unsigned long nr_pages)
 {
@@ -117,7 +116,7 @@ static void cma_heap_free_pages(struct cma_heap *cma_heap, struct cma_heap_buffe
 {
 	struct dma_heap_buffer *base = &buffer->base;
 
-	/* lost to the region if they stay uncached */
+	/* Pages that stay uncached are lost to the region. */
 	if (!is_uncached(base) || !heap_make_cached(&base->table))
 		cma_release(cma_heap->cma, buffer->pages, PFN_DOWN(base->len));
 	sg_free_table(&base->table);
@@ -147,7 +146,7 @@ static struct dma_buf *cma_heap_allocate(struct dma_heap *heap, unsigned long le
 
 	buffer->pages = cma_alloc(cma_heap->cma, PFN_DOWN(len), align, true);
 	if (!buffer->pages) {
-		/* cma_alloc() gives up when its caller is being killed */
+		/* cma_alloc() gives up when its caller is being killed. */
 		ret = fatal_signal_pending(current) ? -EINTR : -ENOMEM;
 		goto err_free_buffer;
 	}
@@ -156,11 +155,11 @@ static struct dma_buf *cma_heap_allocate(struct dma_heap *heap, unsigned long le
 	if (ret)
 		goto err_release_pages;
 
-	ret = cma_heap_describe(buffer->pages, len, &buffer->base.table);
+	ret = cma_heap_alloc_table(buffer->pages, len, &buffer->base.table);
 	if (ret)
 		goto err_release_pages;
 
-	if (dma_heap_properties(heap) & DMA_HEAP_WRITE_COMBINED)
+	if (cma_heap->uncached)
 		buffer->base.dma_attrs = DMA_ATTR_UNCACHED;
 	if (is_uncached(&buffer->base))
 		ret = heap_make_uncached(&buffer->base.table);
@@ -188,42 +187,40 @@ static const struct dma_heap_ops cma_heap_ops = {
 	.release = cma_heap_release,
 };
 
-/*
- * Names are ABI.  That of the default region's heap does not depend on what made
- * the region.  Before v6.17 it did: it was the region's own name, "reserved" or
- * that of a device tree node.  With CONFIG_DMABUF_HEAPS_CMA_LEGACY the heap has
- * that name as well, @n being which of the names is asked for.
- *
- * Every other region has one heap, of the region's name, which is the full name
- * of its node.  It cannot be one that programs know as another heap's.
- *
- * Where there is an uncached heap as well, HEAP_UNCACHED_SUFFIX follows each of
- * the names.
- *
- * Returns NULL when there is no such name, and an error pointer for a name that
- * a region cannot have.
- */
-VISIBLE_IF_KUNIT const char *cma_heap_name(const char *region, bool is_default,
-					   bool legacy, unsigned int n)
+/* Names are ABI: is it one that programs know as the name of another heap? */
+static bool cma_heap_name_taken(const char *name)
 {
 	static const char * const taken[] = {
 		CMA_HEAP_DEFAULT_NAME, CMA_HEAP_DEFAULT_NAME HEAP_UNCACHED_SUFFIX,
 		"system", "system" HEAP_UNCACHED_SUFFIX, "system_cc_shared",
 	};
-	bool is_taken = match_string(taken, ARRAY_SIZE(taken), region) >= 0;
 
-	if (is_default && n == 0)
-		return CMA_HEAP_DEFAULT_NAME;
+	return match_string(taken, ARRAY_SIZE(taken), name) >= 0 ||
+	       str_has_prefix(name, "protected,");
+}
+
+/* The name for the heap of a region, or NULL if there must be none. */
+VISIBLE_IF_KUNIT const char *cma_heap_name(const char *region, bool is_default)
+{
 	if (is_default)
-		return legacy && n == 1 && !is_taken ? region : NULL;
-	if (n > 0)
-		return NULL;
+		return CMA_HEAP_DEFAULT_NAME;
 
-	return is_taken ? ERR_PTR(-EEXIST) : region;
+	return cma_heap_name_taken(region) ? NULL : region;
 }
 EXPORT_SYMBOL_IF_KUNIT(cma_heap_name);
 
-/* a region's name, with its end, and what may follow */
+/* The old name for the heap of the default region, or NULL. */
+VISIBLE_IF_KUNIT const char *cma_heap_legacy_name(const char *region)
+{
+	/* The longest name that CMA keeps may be a part of the name only. */
+	if (cma_heap_name_taken(region) || strlen(region) >= CMA_MAX_NAME - 1)
+		return NULL;
+
+	return region;
+}
+EXPORT_SYMBOL_IF_KUNIT(cma_heap_legacy_name);
+
+/* Room for the name of a region and a suffix */
 #define CMA_HEAP_NAME_SIZE	(CMA_MAX_NAME + sizeof(HEAP_UNCACHED_SUFFIX))
 
 static void __init cma_heap_full_name(char *full_name, const char *name, bool uncached)
@@ -238,14 +235,14 @@ static int __init cma_heap_add(struct cma *cma, bool is_default, bool uncached)
 		.ops = &cma_heap_ops,
 		.properties = DMA_HEAP_CONTIGUOUS | (uncached ? DMA_HEAP_WRITE_COMBINED : 0),
 	};
-	const char *name = cma_heap_name(cma_get_name(cma), is_default, false, 0);
+	const char *name = cma_heap_name(cma_get_name(cma), is_default);
 	char full_name[CMA_HEAP_NAME_SIZE];
 	struct cma_heap *cma_heap;
 	int ret;
 
-	if (IS_ERR(name))
-		return PTR_ERR(name);
-	/* what CMA could not make usable has no size left */
+	if (!name)
+		return -EEXIST;
+	/* CMA could not activate the region. */
 	if (!cma_get_size(cma))
 		return -ENODEV;
 
@@ -253,6 +250,7 @@ static int __init cma_heap_add(struct cma *cma, bool is_default, bool uncached)
 	if (!cma_heap)
 		return -ENOMEM;
 	cma_heap->cma = cma;
+	cma_heap->uncached = uncached;
 	cma_heap_full_name(full_name, name, uncached);
 	exp_info.name = full_name;
 	exp_info.priv = cma_heap;
@@ -268,37 +266,35 @@ static int __init cma_heap_add(struct cma *cma, bool is_default, bool uncached)
 	return 0;
 }
 
-/* The name that the heap of the default region had, where nobody else has it. */
-static void __init cma_heap_add_old_name(struct cma *cma, bool uncached)
+/* Add the name that the heap of the default region had before Linux 6.17. */
+static void __init cma_heap_add_legacy_name(struct cma *cma, bool uncached)
 {
-	const char *name = cma_heap_name(cma_get_name(cma), true,
-					 IS_ENABLED(CONFIG_DMABUF_HEAPS_CMA_LEGACY), 1);
+	const char *name = cma_heap_legacy_name(cma_get_name(cma));
 	char full_name[CMA_HEAP_NAME_SIZE];
 	struct cma_heap *cma_heap;
 	struct dma_heap *alias;
 
-	if (!name)
+	if (!name) {
+		pr_info("the default heap cannot have the name %s as well\n", cma_get_name(cma));
 		return;
+	}
 	cma_heap_full_name(full_name, name, uncached);
 
 	list_for_each_entry(cma_heap, &cma_heaps, node) {
-		u32 properties = dma_heap_properties(cma_heap->heap);
-
-		if (cma_heap->cma != cma || !!(properties & DMA_HEAP_WRITE_COMBINED) != uncached)
+		if (cma_heap->cma != cma || cma_heap->uncached != uncached)
 			continue;
 		alias = dma_heap_add_alias(cma_heap->heap, full_name);
 		if (IS_ERR(alias))
-			pr_err("%s is not there as %s: %pe\n",
-			       dma_heap_get_name(cma_heap->heap), full_name, alias);
+			pr_info("cannot add %s as a name of %s: %pe\n", full_name,
+				dma_heap_get_name(cma_heap->heap), alias);
 		else
 			cma_heap->alias = alias;
 	}
 }
 
-/* A heap for each region. A region's own name comes before the old one of another. */
 static void __init cma_heap_add_all(struct cma *default_cma, bool uncached)
 {
-	const char *kind = uncached ? "uncached heap" : "heap";
+	const char *kind = uncached ? "an uncached heap" : "a heap";
 	struct cma *cma;
 	unsigned int i;
 	int ret;
@@ -306,7 +302,7 @@ static void __init cma_heap_add_all(struct cma *default_cma, bool uncached)
 	if (default_cma) {
 		ret = cma_heap_add(default_cma, true, uncached);
 		if (ret)
-			pr_err("no %s for the default region: %pe\n", kind, ERR_PTR(ret));
+			pr_warn("cannot add %s for the default region: %pe\n", kind, ERR_PTR(ret));
 	}
 
 	for (i = 0; (cma = dma_contiguous_get_area_by_idx(i)); i++) {
@@ -314,19 +310,20 @@ static void __init cma_heap_add_all(struct cma *default_cma, bool uncached)
 			continue;
 		ret = cma_heap_add(cma, false, uncached);
 		if (ret)
-			pr_err("no %s for region %s: %pe\n", kind, cma_get_name(cma),
-			       ERR_PTR(ret));
+			pr_warn("cannot add %s for region %s: %pe\n", kind, cma_get_name(cma),
+				ERR_PTR(ret));
 	}
 
-	if (default_cma)
-		cma_heap_add_old_name(default_cma, uncached);
+	/* Last, so that another region of that name keeps it. */
+	if (IS_ENABLED(CONFIG_DMABUF_HEAPS_CMA_LEGACY) && default_cma)
+		cma_heap_add_legacy_name(default_cma, uncached);
 }
 
 static int __init cma_heap_init(void)
 {
 	struct cma *default_cma = dev_get_cma_area(NULL);
 
-	/* an uncached heap does not take the name from one that is not */
+	/* Cached heaps first, so that an uncached one takes no name of theirs. */
 	cma_heap_add_all(default_cma, false);
 	if (IS_ENABLED(CONFIG_DMABUF_HEAPS_CMA_UNCACHED))
 		cma_heap_add_all(default_cma, true);
@@ -339,7 +336,7 @@ static void __exit cma_heap_exit(void)
 {
 	struct cma_heap *cma_heap, *next;
 
-	/* the release operation frees what the list is made of */
+	/* The release operation may free the entry. */
 	list_for_each_entry_safe(cma_heap, next, &cma_heaps, node) {
 		if (cma_heap->alias)
 			dma_heap_remove(cma_heap->alias);

@@ -11,7 +11,8 @@
 #if IS_ENABLED(CONFIG_KUNIT)
 struct page;
 
-const char *cma_heap_name(const char *region, bool is_default, bool legacy, unsigned int n);
+const char *cma_heap_name(const char *region, bool is_default);
+const char *cma_heap_legacy_name(const char *region);
 int cma_heap_clear_pages(struct page *page, unsigned long nr_pages);
 #endif
 

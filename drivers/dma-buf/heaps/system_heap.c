@@ -23,28 +23,22 @@
 #include <linux/mm.h>
 #include <linux/module.h>
 #include <linux/pfn.h>
+#include <linux/pgtable.h>
 #include <linux/scatterlist.h>
 #include <linux/sched/signal.h>
 #include <linux/set_memory.h>
+#include <linux/sizes.h>
 #include <linux/slab.h>
 
 #include "heap-uncached.h"
 #include "system_heap.h"
 
-/*
- * What chunks are tried, as orders of pages, which are those that something maps
- * with one entry: with pages of 4 KiB, 2 MiB are an entry of most CPUs' and
- * IOMMUs' tables, and 1 MiB and 64 KiB are entries of some. What is larger would
- * shorten the scatterlist and nothing else.
- */
-static const unsigned int orders[] = { 9, 8, 4, 0 };
-
 /* Do not look far for a large chunk: there is always a smaller one. */
 #define LARGE_GFP ((GFP_HIGHUSER | __GFP_ZERO | __GFP_COMP | __GFP_NOWARN | __GFP_NORETRY) & \
 		   ~__GFP_RECLAIM)
 /*
- * Reclaim as long as it gets anywhere, then fail. One request may be for all
- * of memory: it must not have other tasks killed for it, nor fill the log.
+ * Reclaim, but do not invoke the OOM killer: one request may be for all of
+ * memory. The errno is the report.
  */
 #define MAYFAIL_GFP (__GFP_RETRY_MAYFAIL | __GFP_NOWARN)
 
@@ -52,9 +46,12 @@ struct system_heap {
 	struct dma_heap *heap;
 	/* buffers are decrypted, to be shared with the host of this machine */
 	bool cc_shared;
+	/* the CPU maps buffers write-combined */
+	bool uncached;
 };
 
-static struct system_heap system_heap, system_heap_uncached,
+static struct system_heap system_heap,
+			  system_heap_uncached = { .uncached = true },
 			  system_heap_cc_shared = { .cc_shared = true };
 
 VISIBLE_IF_KUNIT int system_heap_set_page_decrypted(struct page *page)
@@ -99,12 +96,12 @@ static bool is_uncached(const struct dma_heap_buffer *buffer)
 }
 
 /*
- * Make every chunk shared, and zero: what a page reads as after it was decrypted
- * is up to the platform. On failure, none is left that is shared and in use.
- * Those that were decrypted are encrypted again. The one that failed is lost, as
- * nobody knows how far it got. The rest was never touched and must not be
- * encrypted, which a platform may treat as an attack. The buffer has no chunks
- * then.
+ * Decrypt all chunks of the table and clear them.
+ *
+ * On failure, the chunks before the one that failed are encrypted again and
+ * freed. The one that failed is leaked, as its state is unknown. The chunks
+ * after it are freed as they are: they were not decrypted, and a platform may
+ * treat a second encryption of a page as an attack. The table is freed.
  */
 static int system_heap_decrypt(struct sg_table *table)
 {
@@ -116,6 +113,7 @@ static int system_heap_decrypt(struct sg_table *table)
 		ret = system_heap_set_page_decrypted(sg_page(sg));
 		if (ret)
 			break;
+		/* Decryption can change what the page reads as. */
 		clear_pages(page_address(sg_page(sg)), PFN_DOWN(sg->length));
 		cond_resched();
 	}
@@ -147,10 +145,10 @@ static void system_heap_free_buffer(struct dma_heap_buffer *buffer)
 	for_each_sgtable_sg(&buffer->table, sg, i) {
 		struct page *page = sg_page(sg);
 
-		/* lost, as it stays uncached */
+		/* It stays uncached, so it is lost. */
 		if (!page)
 			continue;
-		/* lost rather than used as if they were private */
+		/* Leak it rather than have shared memory used as private memory. */
 		if (is_cc_shared(buffer) && system_heap_set_page_encrypted(page))
 			continue;
 		__free_pages(page, compound_order(page));
@@ -159,17 +157,31 @@ static void system_heap_free_buffer(struct dma_heap_buffer *buffer)
 	kfree(buffer);
 }
 
-/* The largest chunk of at most that many bytes and that order. */
+/*
+ * Chunks have sizes that CPUs or IOMMUs map with one entry, depending on the page
+ * size and the architecture. More than 32 MiB take too long to clear at once.
+ */
+#ifdef CONFIG_MMU
+#define PMD_CHUNK	(PMD_SIZE > SZ_2M && PMD_SIZE <= SZ_32M ? PMD_SIZE : 0)
+#else
+#define PMD_CHUNK	0
+#endif
+
+/* Allocate the largest chunk that is not larger than @size and @max_order. */
 static struct page *system_heap_get_chunk(size_t size, unsigned int max_order)
 {
+	const size_t sizes[] = { PMD_CHUNK, SZ_2M, SZ_1M, SZ_64K };
 	gfp_t account = dma_heap_mem_accounting ? __GFP_ACCOUNT : 0;
+	unsigned int i, order;
 	struct page *page;
-	unsigned int i;
 
-	for (i = 0; i < ARRAY_SIZE(orders) - 1; i++) {
-		if (orders[i] > max_order || PAGE_SIZE << orders[i] > size)
+	for (i = 0; i < ARRAY_SIZE(sizes); i++) {
+		if (sizes[i] <= PAGE_SIZE || sizes[i] > size)
 			continue;
-		page = alloc_pages(LARGE_GFP | account, orders[i]);
+		order = get_order(sizes[i]);
+		if (order > max_order)
+			continue;
+		page = alloc_pages(LARGE_GFP | account, order);
 		if (page)
 			return page;
 	}
@@ -177,10 +189,10 @@ static struct page *system_heap_get_chunk(size_t size, unsigned int max_order)
 	return alloc_page(GFP_HIGHUSER | __GFP_ZERO | MAYFAIL_GFP | account);
 }
 
-/* Fill the table with zeroed chunks of @len bytes in all. */
+/* Allocate zeroed chunks of @len bytes in all, and the table. */
 static int system_heap_get_chunks(struct sg_table *table, size_t len)
 {
-	unsigned int nents = 0, max_order = orders[0];
+	unsigned int nents = 0, max_order = MAX_PAGE_ORDER;
 	struct page *page, *next;
 	struct scatterlist *sg;
 	LIST_HEAD(pages);
@@ -197,7 +209,7 @@ static int system_heap_get_chunks(struct sg_table *table, size_t len)
 		if (!page)
 			goto err_free_pages;
 		list_add_tail(&page->lru, &pages);
-		/* what could not be had a moment ago is not tried again */
+		/* An order that just failed is not tried again. */
 		max_order = compound_order(page);
 		nents++;
 	}
@@ -225,11 +237,12 @@ err_free_pages:
 VISIBLE_IF_KUNIT struct dma_buf *system_heap_alloc_buffer(struct dma_heap *heap, size_t len,
 							  u32 fd_flags, bool cc_shared)
 {
+	struct system_heap *system = dma_heap_get_drvdata(heap);
 	struct dma_heap_buffer *buffer;
 	struct dma_buf *dmabuf;
 	int ret;
 
-	/* What the machine does not have, no reclaim will find. */
+	/* Reclaim cannot satisfy this. */
 	if (PFN_DOWN(len) > totalram_pages())
 		return ERR_PTR(-ENOMEM);
 
@@ -239,7 +252,7 @@ VISIBLE_IF_KUNIT struct dma_buf *system_heap_alloc_buffer(struct dma_heap *heap,
 	buffer->len = len;
 	buffer->dma_attrs = cc_shared && IS_ENABLED(CONFIG_DMABUF_HEAPS_SYSTEM_CC_SHARED) ?
 			    DMA_ATTR_CC_SHARED : 0;
-	if (dma_heap_properties(heap) & DMA_HEAP_WRITE_COMBINED)
+	if (system->uncached)
 		buffer->dma_attrs |= DMA_ATTR_UNCACHED;
 	buffer->release = system_heap_free_buffer;
 
@@ -278,13 +291,13 @@ static const struct dma_heap_ops system_heap_ops = {
 	.allocate = system_heap_allocate,
 };
 
-static int __init system_heap_add(struct system_heap *system, const char *name, u32 properties)
+static int __init system_heap_add(struct system_heap *system, const char *name)
 {
 	struct dma_heap_export_info exp_info = {
 		.name = name,
 		.ops = &system_heap_ops,
 		.priv = system,
-		.properties = properties,
+		.properties = system->uncached ? DMA_HEAP_WRITE_COMBINED : 0,
 	};
 	struct dma_heap *heap = dma_heap_add(&exp_info);
 
@@ -299,25 +312,24 @@ static int __init system_heap_init(void)
 {
 	int ret;
 
-	ret = system_heap_add(&system_heap, "system", 0);
+	ret = system_heap_add(&system_heap, "system");
 	if (ret)
 		return ret;
 
+	/* The system heap works without the others. */
 	if (IS_ENABLED(CONFIG_DMABUF_HEAPS_SYSTEM_UNCACHED)) {
-		ret = system_heap_add(&system_heap_uncached, "system" HEAP_UNCACHED_SUFFIX,
-				      DMA_HEAP_WRITE_COMBINED);
-		/* no reason to do without the other one */
+		ret = system_heap_add(&system_heap_uncached, "system" HEAP_UNCACHED_SUFFIX);
 		if (ret)
-			pr_err("no system" HEAP_UNCACHED_SUFFIX ": %d\n", ret);
+			pr_err("cannot add system" HEAP_UNCACHED_SUFFIX ": %d\n", ret);
 	}
 
 	if (IS_ENABLED(CONFIG_HIGHMEM) || !IS_ENABLED(CONFIG_DMABUF_HEAPS_SYSTEM_CC_SHARED) ||
 	    !cc_platform_has(CC_ATTR_MEM_ENCRYPT))
 		return 0;
 
-	ret = system_heap_add(&system_heap_cc_shared, "system_cc_shared", 0);
+	ret = system_heap_add(&system_heap_cc_shared, "system_cc_shared");
 	if (ret)
-		pr_err("no system_cc_shared: %d\n", ret);
+		pr_err("cannot add system_cc_shared: %d\n", ret);
 
 	return 0;
 }

@@ -10,9 +10,10 @@
 #include <linux/tracepoint.h>
 
 /*
- * One call of a heap's allocate operation: len is what the heap was asked for,
- * whole pages, ret is 0 or a negative errno, duration is in nanoseconds. ino is
- * the inode number of the dma-buf, 0 without one: what fstat() and fdinfo show.
+ * One call of a heap's allocate operation. len is the length that the heap was
+ * asked for, in bytes and rounded up to pages. ret is 0 or a negative errno.
+ * duration is in nanoseconds. ino is the inode number of the dma-buf, which
+ * fstat() and fdinfo show, or 0 if there is none.
  */
 TRACE_EVENT(dma_heap_alloc,
 	    TP_PROTO(struct dma_heap *heap, u64 len, u32 fd_flags, u64 heap_flags,
@@ -39,7 +40,7 @@ TRACE_EVENT(dma_heap_alloc,
 		      __entry->ret, __entry->duration, __entry->ino)
 );
 
-/* A buffer goes away, and the heap is about to have its memory back. */
+/* A buffer was released; its heap is about to free the memory. */
 TRACE_EVENT(dma_heap_release,
 	    TP_PROTO(struct dma_heap *heap, u64 len, u64 ino),
 	    TP_ARGS(heap, len, ino),

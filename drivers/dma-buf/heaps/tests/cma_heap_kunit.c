@@ -17,6 +17,7 @@
 #include <linux/sizes.h>
 #include <linux/string.h>
 
+#include "../../dma-heap-private.h"
 #include "../cma_heap.h"
 #include "heap_kunit_helpers.h"
 
@@ -60,7 +61,7 @@ static void cma_heap_too_large(struct kunit *test)
 	if (ram >= SIZE_MAX)
 		kunit_skip(test, "no size_t is too large for this machine's memory");
 
-	KUNIT_EXPECT_PTR_EQ(test, dma_heap_buffer_alloc(heap, ram, O_RDWR, 0), ERR_PTR(-ENOMEM));
+	KUNIT_EXPECT_PTR_EQ(test, dma_heap_kunit_alloc(heap, ram, O_RDWR, 0), ERR_PTR(-ENOMEM));
 }
 
 /* A device sees the buffer as one run. */

@@ -31,7 +31,7 @@
 #include <linux/slab.h>
 #include <linux/string.h>
 
-#include "../../dma-heap-buffer.h"
+#include "../../dma-heap-private.h"
 #include "heap_kunit_helpers.h"
 
 #define HEAP_NAME	"kunit-buffer"
@@ -174,33 +174,59 @@ static void unmap(struct dma_buf_attachment *attach, struct sg_table *sgt,
 	dma_buf_unmap_attachment_unlocked(attach, sgt, dir);
 }
 
-/* What is no buffer is refused, and stays the heap's. */
+/* How a buffer can be wrong: a table of up to two entries, and the rest. */
+struct invalid_case {
+	const char *name;
+	size_t len;
+	unsigned int nents;
+	unsigned int offset[2];
+	unsigned int length[2];
+	bool no_release;
+	bool contiguous;
+};
+
+static const struct invalid_case invalid_cases[] = {
+	{ "no length", 0, 1, { }, { PAGE_SIZE } },
+	{ "part of a page", PAGE_SIZE - 1, 1, { }, { PAGE_SIZE - 1 } },
+	{ "no table", PAGE_SIZE, 0 },
+	{ "no release", PAGE_SIZE, 1, { }, { PAGE_SIZE }, .no_release = true },
+	{ "empty entry", PAGE_SIZE, 2, { }, { PAGE_SIZE, 0 } },
+	{ "offset", PAGE_SIZE, 1, { SZ_1K }, { PAGE_SIZE } },
+	{ "offset in the second entry", 2 * PAGE_SIZE, 2, { 0, SZ_1K }, { PAGE_SIZE, PAGE_SIZE } },
+	{ "parts of pages", 2 * PAGE_SIZE, 2, { }, { PAGE_SIZE - SZ_1K, PAGE_SIZE + SZ_1K } },
+	{ "less than the length", 3 * PAGE_SIZE, 2, { }, { PAGE_SIZE, PAGE_SIZE } },
+	{ "more than the length", PAGE_SIZE, 2, { }, { PAGE_SIZE, PAGE_SIZE } },
+	{ "one entry too long", PAGE_SIZE, 1, { }, { 2 * PAGE_SIZE } },
+	{ "not contiguous", 2 * PAGE_SIZE, 2, { }, { PAGE_SIZE, PAGE_SIZE }, .contiguous = true },
+};
+
+KUNIT_ARRAY_PARAM_DESC(invalid, invalid_cases, name);
+
+/* A buffer that its table does not describe is refused, and stays the heap's. */
 static void dma_heap_buffer_invalid(struct kunit *test)
 {
-	struct fake_heap *fake = fake_heap(test);
-	struct dma_heap_buffer buffer;
-	struct scatterlist sg;
+	const struct invalid_case *param = test->param_value;
+	struct fake_heap *fake = fake_heap_props(test, param->contiguous ? DMA_HEAP_CONTIGUOUS : 0);
+	struct dma_heap_buffer buffer = { .len = param->len };
+	struct scatterlist sgl[2];
 	struct page *page;
 	unsigned int i;
 
 	page = alloc_page(GFP_KERNEL);
 	KUNIT_ASSERT_NOT_NULL(test, page);
-
-	for (i = 0; i < 4; i++) {
-		sg_init_table(&sg, 1);
-		sg_set_page(&sg, page, PAGE_SIZE, 0);
-		buffer = (struct dma_heap_buffer){
-			.len = i == 0 ? 0 : i == 1 ? PAGE_SIZE - 1 : PAGE_SIZE,
-			.table = {
-				.sgl = i == 2 ? NULL : &sg,
-				.nents = 1,
-				.orig_nents = 1,
-			},
-			.release = i == 3 ? NULL : fake_release,
+	if (!param->no_release)
+		buffer.release = fake_release;
+	if (param->nents) {
+		sg_init_table(sgl, param->nents);
+		/* twice the same page is no run either */
+		for (i = 0; i < param->nents; i++)
+			sg_set_page(&sgl[i], page, param->length[i], param->offset[i]);
+		buffer.table = (struct sg_table){
+			.sgl = sgl, .nents = param->nents, .orig_nents = param->nents,
 		};
-		KUNIT_EXPECT_PTR_EQ_MSG(test, dma_heap_buffer_export(fake->heap, &buffer, O_RDWR),
-					ERR_PTR(-EINVAL), "round %u", i);
 	}
+	KUNIT_EXPECT_PTR_EQ(test, dma_heap_buffer_export(fake->heap, &buffer, O_RDWR),
+			    ERR_PTR(-EINVAL));
 	KUNIT_EXPECT_EQ(test, atomic_read(&fake->released), 0);
 	__free_page(page);
 }
@@ -239,7 +265,7 @@ static void dma_heap_buffer_release(struct kunit *test)
 	struct fake_heap *fake = fake_heap(test);
 	struct dma_buf *dmabuf;
 
-	dmabuf = dma_heap_buffer_alloc(fake->heap, SZ_64K, O_RDWR, 0);
+	dmabuf = dma_heap_kunit_alloc(fake->heap, SZ_64K, O_RDWR, 0);
 	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, dmabuf);
 	KUNIT_EXPECT_EQ(test, dmabuf->size, SZ_64K);
 	KUNIT_EXPECT_STREQ(test, dmabuf->exp_name, HEAP_NAME);
@@ -385,10 +411,10 @@ static void dma_heap_buffer_vmap_fails(struct kunit *test)
 
 	fake->chunks[0] = 1;
 	dmabuf = fake_buffer(test, 2);
-	kunit_activate_static_stub(test, dma_heap_map_kernel, no_kernel_mapping);
+	kunit_activate_static_stub(test, dma_heap_buffer_map_kernel, no_kernel_mapping);
 	KUNIT_EXPECT_EQ(test, dma_buf_vmap_unlocked(dmabuf, &map), -ENOMEM);
 	KUNIT_EXPECT_EQ(test, dma_buf_begin_cpu_access(dmabuf, DMA_BIDIRECTIONAL), 0);
-	kunit_deactivate_static_stub(test, dma_heap_map_kernel);
+	kunit_deactivate_static_stub(test, dma_heap_buffer_map_kernel);
 	KUNIT_ASSERT_EQ(test, dma_buf_vmap_unlocked(dmabuf, &map), 0);
 	dma_buf_vunmap_unlocked(dmabuf, &map);
 }
@@ -482,14 +508,14 @@ static void dma_heap_buffer_copy_fails(struct kunit *test)
 	two = heap_kunit_attach(test, dmabuf, heap_kunit_importer(test, "heap-two")->dev);
 	sgt = map(test, one, DMA_BIDIRECTIONAL);
 
-	kunit_activate_static_stub(test, dma_heap_copy_table, no_copy);
+	kunit_activate_static_stub(test, dma_heap_buffer_copy_table, no_copy);
 	late = dma_buf_map_attachment_unlocked(two, DMA_BIDIRECTIONAL);
 	KUNIT_EXPECT_PTR_EQ(test, late, ERR_PTR(-ENOMEM));
 	KUNIT_EXPECT_EQ(test, dma_buf_begin_cpu_access(dmabuf, DMA_BIDIRECTIONAL), 0);
 	/* an attachment keeps its list */
 	unmap(one, sgt, DMA_BIDIRECTIONAL);
 	sgt = map(test, one, DMA_BIDIRECTIONAL);
-	kunit_deactivate_static_stub(test, dma_heap_copy_table);
+	kunit_deactivate_static_stub(test, dma_heap_buffer_copy_table);
 
 	late = map(test, two, DMA_BIDIRECTIONAL);
 	expect_pages(test, dmabuf, late);
@@ -504,7 +530,11 @@ static void dma_heap_buffer_map_error(struct kunit *test)
 	heap_kunit_test_map_error(test, HEAP_NAME);
 }
 
-/* An attachment has one mapping at a time, and the second does not hurt it. */
+/*
+ * An attachment has one mapping at a time. An importer that maps it again gets
+ * the same mapping, if that goes in the direction asked for, and has to unmap as
+ * often as it has mapped.
+ */
 static void dma_heap_buffer_map_twice(struct kunit *test)
 {
 	struct dma_buf_attachment *attach;
@@ -517,18 +547,30 @@ static void dma_heap_buffer_map_twice(struct kunit *test)
 	importer = heap_kunit_importer(test, "heap-importer");
 	attach = heap_kunit_attach(test, dmabuf, importer->dev);
 	sgt = map(test, attach, DMA_TO_DEVICE);
-	KUNIT_EXPECT_PTR_EQ(test, dma_buf_map_attachment_unlocked(attach, DMA_TO_DEVICE),
-			    ERR_PTR(-EBUSY));
+	unmap(attach, map(test, attach, DMA_TO_DEVICE), DMA_TO_DEVICE);
 	KUNIT_EXPECT_PTR_EQ(test, dma_buf_map_attachment_unlocked(attach, DMA_FROM_DEVICE),
+			    ERR_PTR(-EBUSY));
+	KUNIT_EXPECT_PTR_EQ(test, dma_buf_map_attachment_unlocked(attach, DMA_BIDIRECTIONAL),
 			    ERR_PTR(-EBUSY));
 	KUNIT_EXPECT_EQ(test, dma_buf_end_cpu_access(dmabuf, DMA_BIDIRECTIONAL), 0);
 	unmap(attach, sgt, DMA_TO_DEVICE);
 	if (heap_kunit_importer_records()) {
 		KUNIT_EXPECT_EQ(test, importer->maps, 1);
+		KUNIT_EXPECT_EQ(test, importer->unmaps, 1);
 		KUNIT_EXPECT_EQ(test, importer->syncs, 1);
 		KUNIT_EXPECT_EQ(test, importer->sync_dir, DMA_TO_DEVICE);
 	}
+
+	/* what goes both ways serves for each */
 	sgt = map(test, attach, DMA_FROM_DEVICE);
+	unmap(attach, map(test, attach, DMA_BIDIRECTIONAL), DMA_BIDIRECTIONAL);
+	unmap(attach, map(test, attach, DMA_TO_DEVICE), DMA_TO_DEVICE);
+	KUNIT_EXPECT_EQ(test, dma_buf_end_cpu_access(dmabuf, DMA_BIDIRECTIONAL), 0);
+	if (heap_kunit_importer_records()) {
+		KUNIT_EXPECT_EQ(test, importer->maps, 2);
+		KUNIT_EXPECT_EQ(test, importer->unmaps, 1);
+		KUNIT_EXPECT_EQ(test, importer->sync_dir, DMA_BIDIRECTIONAL);
+	}
 	unmap(attach, sgt, DMA_FROM_DEVICE);
 }
 
@@ -557,12 +599,6 @@ static void dma_heap_buffer_sync_direction(struct kunit *test)
 {
 	fake_heap(test);
 	heap_kunit_test_sync_direction(test, HEAP_NAME);
-}
-
-static void dma_heap_buffer_sync_order(struct kunit *test)
-{
-	fake_heap(test);
-	heap_kunit_test_sync_order(test, HEAP_NAME);
 }
 
 static void dma_heap_buffer_map_sync_race(struct kunit *test)
@@ -780,51 +816,171 @@ static void dma_heap_buffer_threads(struct kunit *test)
 	}
 }
 
+static void free_table(struct dma_heap_buffer *buffer)
+{
+	sg_free_table(&buffer->table);
+}
+
+static void put_page_action(void *page)
+{
+	__free_page(page);
+}
+
 /*
- * Chunks of almost 4 GiB, as a scatterlist entry can have: where a page of the
- * buffer is does not depend on what 32 bits can count, nor on what was asked
- * before.  The memory need not be there, and is not.
+ * A buffer of @nr chunks of @size bytes. The memory is not there: every chunk
+ * begins with the same page, whose pfn is returned.
+ */
+static struct dma_heap_dmabuf *hollow_buffer(struct kunit *test, unsigned int nr, size_t size,
+					     unsigned long *pfn)
+{
+	struct fake_heap *fake = fake_heap(test);
+	struct dma_heap_buffer *buffer;
+	struct dma_buf *dmabuf;
+	struct scatterlist *sg;
+	struct page *page;
+	unsigned int i;
+
+	page = alloc_page(GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(test, page);
+	KUNIT_ASSERT_EQ(test, kunit_add_action_or_reset(test, put_page_action, page), 0);
+	*pfn = page_to_pfn(page);
+
+	buffer = kunit_kzalloc(test, sizeof(*buffer), GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(test, buffer);
+	buffer->len = nr * size;
+	buffer->release = free_table;
+	KUNIT_ASSERT_EQ(test, sg_alloc_table(&buffer->table, nr, GFP_KERNEL), 0);
+	for_each_sgtable_sg(&buffer->table, sg, i)
+		sg_set_page(sg, page, size, 0);
+
+	dmabuf = dma_heap_buffer_export(fake->heap, buffer, O_RDWR);
+	if (IS_ERR(dmabuf))
+		sg_free_table(&buffer->table);
+	heap_kunit_put_later(test, dmabuf);
+
+	return dmabuf->priv;
+}
+
+/*
+ * Chunks of almost 4 GiB, as a scatterlist entry can have: a page of the buffer
+ * is found whatever 32 bits can count, and in any order.
  */
 static void dma_heap_buffer_large(struct kunit *test)
 {
-	const unsigned long chunk = PFN_DOWN(ALIGN_DOWN(UINT_MAX, PMD_SIZE));
 	static const unsigned int order[] = { 0, 1, 2, 2, 1, 0, 2, 0, 1 };
-	struct dma_heap_buffer buffer = {};
-	unsigned long first, pfn, at;
-	struct scatterlist sgl[3];
-	struct page *page;
+	const size_t size = ALIGN_DOWN(UINT_MAX, PMD_SIZE);
+	const pgoff_t chunk = PFN_DOWN(size);
+	const struct dma_heap_dmabuf *priv;
+	struct scatterlist *sgs[3], *sg;
+	unsigned long pfn;
 	unsigned int i;
+	pgoff_t start;
 
 	if (sizeof(size_t) <= 4)
 		kunit_skip(test, "no buffer has 4 GiB where a size_t has 32 bits");
 
-	page = alloc_page(GFP_KERNEL);
-	KUNIT_ASSERT_NOT_NULL(test, page);
-	first = page_to_pfn(page);
-	spin_lock_init(&buffer.last_lock);
-
-	sg_init_table(sgl, 3);
-	for (i = 0; i < 3; i++)
-		sg_set_page(&sgl[i], page, chunk << PAGE_SHIFT, 0);
-	buffer.table = (struct sg_table){ .sgl = sgl, .nents = 3, .orig_nents = 3 };
-	buffer.len = 3 * (chunk << PAGE_SHIFT);
+	priv = hollow_buffer(test, 3, size, &pfn);
+	for_each_sgtable_sg(&priv->buffer->table, sg, i)
+		sgs[i] = sg;
 
 	for (i = 0; i < ARRAY_SIZE(order); i++) {
-		at = order[i] * chunk;
-		KUNIT_EXPECT_EQ(test, dma_heap_run(&buffer, at, &pfn), chunk);
-		KUNIT_EXPECT_EQ(test, pfn, first);
-		KUNIT_EXPECT_EQ(test, dma_heap_run(&buffer, at + 5, &pfn), chunk - 5);
-		KUNIT_EXPECT_EQ(test, pfn, first + 5);
-		KUNIT_EXPECT_EQ(test, dma_heap_run(&buffer, at + chunk - 1, &pfn), 1);
-		KUNIT_EXPECT_EQ(test, pfn, first + chunk - 1);
-		KUNIT_EXPECT_EQ(test, dma_heap_run(&buffer, 3 * chunk, &pfn), 0);
-		KUNIT_EXPECT_EQ(test, dma_heap_run(&buffer, ULONG_MAX, &pfn), 0);
+		const pgoff_t at = order[i] * chunk;
+
+		KUNIT_EXPECT_PTR_EQ(test, dma_heap_find_chunk(priv, at, &start), sgs[order[i]]);
+		KUNIT_EXPECT_EQ(test, start, at);
+		KUNIT_EXPECT_PTR_EQ(test, dma_heap_find_chunk(priv, at + 5, &start), sgs[order[i]]);
+		KUNIT_EXPECT_EQ(test, start, at);
+		KUNIT_EXPECT_PTR_EQ(test, dma_heap_find_chunk(priv, at + chunk - 1, &start),
+				    sgs[order[i]]);
+		KUNIT_EXPECT_EQ(test, start, at);
+		KUNIT_EXPECT_NULL(test, dma_heap_find_chunk(priv, 3 * chunk, &start));
+		KUNIT_EXPECT_NULL(test, dma_heap_find_chunk(priv, ULONG_MAX, &start));
 	}
-	__free_page(page);
+}
+
+/* A lone chunk needs no index. */
+static void dma_heap_buffer_no_index(struct kunit *test)
+{
+	const struct dma_heap_dmabuf *priv;
+	unsigned long pfn;
+	pgoff_t start;
+
+	priv = hollow_buffer(test, 1, SZ_1G, &pfn);
+	KUNIT_EXPECT_EQ(test, priv->nr_index, 0);
+	KUNIT_EXPECT_PTR_EQ(test, dma_heap_find_chunk(priv, PFN_DOWN(SZ_1G) - 1, &start),
+			    priv->buffer->table.sgl);
+	KUNIT_EXPECT_EQ(test, start, 0);
+	KUNIT_EXPECT_NULL(test, dma_heap_find_chunk(priv, PFN_DOWN(SZ_1G), &start));
+}
+
+/* a million pages, each a chunk of its own, where a size_t can count their bytes */
+#define MANY_CHUNKS	(sizeof(size_t) > 4 ? 1U << 20 : 1U << 18)
+
+struct finder {
+	const struct dma_heap_dmabuf *priv;
+	/* up from the first page, or down from the last one */
+	bool up;
+	unsigned int wrong;
+	struct completion done;
+};
+
+static int finder_thread(void *data)
+{
+	struct finder *f = data;
+	unsigned int i;
+	pgoff_t start, at;
+
+	/* every 61st page: few enough lookups, and at all distances from an entry */
+	for (i = 0; i < MANY_CHUNKS; i += 61) {
+		at = f->up ? i : MANY_CHUNKS - 1 - i;
+		if (!dma_heap_find_chunk(f->priv, at, &start) || start != at)
+			f->wrong++;
+		cond_resched();
+	}
+	kthread_complete_and_exit(&f->done, 0);
+}
+
+/*
+ * However many chunks there are, a lookup walks only those that share an entry
+ * of the index, in any order, and while others look up at the other end.
+ */
+static void dma_heap_buffer_many(struct kunit *test)
+{
+	struct finder f[2];
+	struct dma_heap_dmabuf *priv;
+	struct scatterlist *sg;
+	unsigned long pfn;
+	unsigned int i;
+	pgoff_t start;
+
+	priv = hollow_buffer(test, MANY_CHUNKS, PAGE_SIZE, &pfn);
+
+	for (i = 0; i < ARRAY_SIZE(f); i++) {
+		f[i] = (struct finder){ .priv = priv, .up = i };
+		init_completion(&f[i].done);
+		if (IS_ERR(kthread_run(finder_thread, &f[i], "heap-kunit-find"))) {
+			f[i].wrong = 1;
+			complete(&f[i].done);
+		}
+	}
+	for (i = 0; i < ARRAY_SIZE(f); i++) {
+		wait_for_completion(&f[i].done);
+		KUNIT_EXPECT_EQ(test, f[i].wrong, 0);
+	}
+
+	/* with a list that ends early, only who begins close by finds a page */
+	sg = dma_heap_find_chunk(priv, PFN_DOWN(DMA_HEAP_INDEX_STEP) - 1, &start);
+	KUNIT_ASSERT_NOT_NULL(test, sg);
+	sg_mark_end(sg);
+	KUNIT_EXPECT_NOT_NULL(test, dma_heap_find_chunk(priv, PFN_DOWN(DMA_HEAP_INDEX_STEP),
+							&start));
+	KUNIT_EXPECT_NOT_NULL(test, dma_heap_find_chunk(priv, MANY_CHUNKS - 1, &start));
+	KUNIT_EXPECT_EQ(test, start, MANY_CHUNKS - 1);
+	sg_unmark_end(sg);
 }
 
 static struct kunit_case dma_heap_buffer_cases[] = {
-	KUNIT_CASE(dma_heap_buffer_invalid),
+	KUNIT_CASE_PARAM(dma_heap_buffer_invalid, invalid_gen_params),
 	KUNIT_CASE(dma_heap_buffer_write_combined),
 	KUNIT_CASE(dma_heap_buffer_release),
 	KUNIT_CASE(dma_heap_buffer_whose),
@@ -836,13 +992,14 @@ static struct kunit_case dma_heap_buffer_cases[] = {
 	KUNIT_CASE(dma_heap_buffer_map_twice),
 	KUNIT_CASE(dma_heap_buffer_unmap_as_mapped),
 	KUNIT_CASE(dma_heap_buffer_sync_direction),
-	KUNIT_CASE(dma_heap_buffer_sync_order),
 	KUNIT_CASE(dma_heap_buffer_sync_each),
 	KUNIT_CASE(dma_heap_buffer_sync_after_fence),
 	KUNIT_CASE(dma_heap_buffer_map_sync_race),
 	KUNIT_CASE(dma_heap_buffer_threads),
 	KUNIT_CASE(dma_heap_buffer_protected),
 	KUNIT_CASE(dma_heap_buffer_large),
+	KUNIT_CASE(dma_heap_buffer_no_index),
+	KUNIT_CASE(dma_heap_buffer_many),
 	{}
 };
 

@@ -28,6 +28,8 @@
 #include <linux/string.h>
 #include <uapi/linux/dma-heap.h>
 
+#include "../../dma-heap-private.h"
+
 /* A heap whose buffers are of nothing. */
 struct fake_heap {
 	struct dma_heap *heap;
@@ -199,7 +201,7 @@ static void dma_heap_core_length(struct kunit *test)
 	if (param->size > SZ_1G)
 		fake->error = -ENOMEM;
 
-	dmabuf = dma_heap_buffer_alloc(fake->heap, param->len, O_RDWR | O_CLOEXEC, 0);
+	dmabuf = dma_heap_kunit_alloc(fake->heap, param->len, O_RDWR | O_CLOEXEC, 0);
 	KUNIT_EXPECT_EQ(test, fake->len, param->size);
 	if (param->error || fake->error) {
 		KUNIT_EXPECT_PTR_EQ(test, dmabuf, ERR_PTR(param->error ?: fake->error));
@@ -240,8 +242,8 @@ static void dma_heap_core_flags(struct kunit *test)
 	struct fake_heap *fake = fake_heap(test, "kunit-flags");
 	struct dma_buf *dmabuf;
 
-	dmabuf = dma_heap_buffer_alloc(fake->heap, PAGE_SIZE, param->fd_flags,
-				       param->heap_flags);
+	dmabuf = dma_heap_kunit_alloc(fake->heap, PAGE_SIZE, param->fd_flags,
+				      param->heap_flags);
 	KUNIT_EXPECT_EQ(test, PTR_ERR_OR_ZERO(dmabuf), param->error);
 	if (!IS_ERR(dmabuf)) {
 		KUNIT_EXPECT_EQ(test, dmabuf->file->f_flags & O_ACCMODE,
@@ -273,9 +275,9 @@ static void dma_heap_core_duplicate(struct kunit *test)
 
 	for (i = 0; i < 200; i++)
 		KUNIT_ASSERT_PTR_EQ(test, dma_heap_add(&info), ERR_PTR(-EEXIST));
-	heap = dma_heap_find("kunit-duplicate");
+	heap = dma_heap_kunit_find("kunit-duplicate");
 	KUNIT_EXPECT_PTR_EQ(test, heap, fake->heap);
-	dma_heap_put(heap);
+	dma_heap_kunit_put(heap);
 }
 
 struct name_case {
@@ -310,7 +312,7 @@ static void dma_heap_core_name(struct kunit *test)
 	KUNIT_EXPECT_PTR_EQ(test, dma_heap_add(&info), ERR_PTR(-EINVAL));
 }
 
-/* A heap needs a way to allocate, and to be what it says. */
+/* A heap needs a way to allocate, and has known properties only. */
 static void dma_heap_core_incomplete(struct kunit *test)
 {
 	static const struct dma_heap_ops empty_ops;
@@ -323,7 +325,7 @@ static void dma_heap_core_incomplete(struct kunit *test)
 
 	for (i = 0; i < ARRAY_SIZE(infos); i++)
 		KUNIT_EXPECT_PTR_EQ(test, dma_heap_add(&infos[i]), ERR_PTR(-EINVAL));
-	KUNIT_EXPECT_NULL(test, dma_heap_find("kunit-incomplete"));
+	KUNIT_EXPECT_NULL(test, dma_heap_kunit_find("kunit-incomplete"));
 }
 
 /* A heap is found by its name, which is a copy, until it is removed. */
@@ -334,78 +336,48 @@ static void dma_heap_core_find(struct kunit *test)
 	struct dma_heap *heap;
 
 	memset(name, 'x', sizeof(name) - 1);
-	KUNIT_EXPECT_NULL(test, dma_heap_find(name));
-	heap = dma_heap_find("kunit-find");
+	KUNIT_EXPECT_NULL(test, dma_heap_kunit_find(name));
+	heap = dma_heap_kunit_find("kunit-find");
 	KUNIT_EXPECT_PTR_EQ(test, heap, fake->heap);
 	KUNIT_EXPECT_STREQ(test, dma_heap_get_name(heap), "kunit-find");
 	KUNIT_EXPECT_PTR_EQ(test, dma_heap_get_drvdata(heap), fake);
 
 	fake_heap_remove_now(test, fake);
-	KUNIT_EXPECT_NULL(test, dma_heap_find("kunit-find"));
+	KUNIT_EXPECT_NULL(test, dma_heap_kunit_find("kunit-find"));
 	/* who found the heap does not hold back its owner */
 	KUNIT_EXPECT_EQ(test, atomic_read(&fake->released), 1);
-	KUNIT_EXPECT_PTR_EQ(test, dma_heap_buffer_alloc(heap, PAGE_SIZE, O_RDWR, 0),
+	KUNIT_EXPECT_PTR_EQ(test, dma_heap_kunit_alloc(heap, PAGE_SIZE, O_RDWR, 0),
 			    ERR_PTR(-ENODEV));
 	KUNIT_EXPECT_STREQ(test, dma_heap_get_name(heap), "kunit-find");
-	dma_heap_put(heap);
-	dma_heap_put(NULL);
+	dma_heap_kunit_put(heap);
+	dma_heap_kunit_put(NULL);
 }
 
-/*
- * An alias is another name of its heap: found by it is the heap, and the name is
- * taken until the alias is removed, which does nothing to the heap.
- */
-static void dma_heap_core_alias(struct kunit *test)
+/* A driver finds a heap by its name, and allocates until the heap is removed. */
+static void dma_heap_core_users(struct kunit *test)
 {
-	const struct dma_heap_export_info info = { .name = "kunit-other", .ops = &no_ops };
-	struct fake_heap *fake = fake_heap(test, "kunit-alias");
-	struct dma_heap *alias, *second, *heap;
-	unsigned int i;
+	struct fake_heap *fake = fake_heap_props(test, "kunit-users", DMA_HEAP_CONTIGUOUS);
+	struct dma_heap *heap = dma_heap_find("kunit-users");
+	struct dma_buf *dmabuf;
 
-	if (IS_ENABLED(CONFIG_DEBUG_KOBJECT_RELEASE))
-		kunit_skip(test, "minors come back late here");
-
-	KUNIT_EXPECT_PTR_EQ(test, dma_heap_add_alias(fake->heap, "kunit-alias"),
-			    ERR_PTR(-EEXIST));
-	KUNIT_EXPECT_PTR_EQ(test, dma_heap_add_alias(fake->heap, "a/b"), ERR_PTR(-EINVAL));
-
-	/* there are 128 minors: none may be lost */
-	for (i = 0; i < 200; i++) {
-		alias = dma_heap_add_alias(fake->heap, "kunit-other");
-		KUNIT_ASSERT_NOT_ERR_OR_NULL(test, alias);
-		KUNIT_EXPECT_PTR_EQ(test, dma_heap_add(&info), ERR_PTR(-EEXIST));
-		KUNIT_EXPECT_PTR_EQ(test, dma_heap_add_alias(fake->heap, "kunit-other"),
-				    ERR_PTR(-EEXIST));
-		heap = dma_heap_find("kunit-other");
-		KUNIT_EXPECT_PTR_EQ(test, heap, fake->heap);
-		dma_heap_put(heap);
-		dma_heap_remove(alias);
-		KUNIT_EXPECT_NULL(test, dma_heap_find("kunit-other"));
+	KUNIT_ASSERT_PTR_EQ(test, heap, fake->heap);
+	KUNIT_EXPECT_EQ(test, dma_heap_properties(heap), DMA_HEAP_CONTIGUOUS);
+	dmabuf = dma_heap_buffer_alloc(heap, 1, O_RDWR, 0);
+	KUNIT_EXPECT_NOT_ERR_OR_NULL(test, dmabuf);
+	if (!IS_ERR_OR_NULL(dmabuf)) {
+		KUNIT_EXPECT_EQ(test, dmabuf->size, PAGE_SIZE);
+		fake_put(dmabuf);
 	}
-	heap = dma_heap_find("kunit-alias");
-	KUNIT_EXPECT_PTR_EQ(test, heap, fake->heap);
-	dma_heap_put(heap);
-	KUNIT_EXPECT_EQ(test, atomic_read(&fake->released), 0);
+	KUNIT_EXPECT_PTR_EQ(test, dma_heap_buffer_alloc(heap, 0, O_RDWR, 0), ERR_PTR(-EINVAL));
 
-	/* an alias of an alias is one of the heap; the heap may go first */
-	alias = dma_heap_add_alias(fake->heap, "kunit-other");
-	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, alias);
-	second = dma_heap_add_alias(alias, "kunit-second");
-	KUNIT_EXPECT_NOT_ERR_OR_NULL(test, second);
-	heap = dma_heap_find("kunit-second");
-	KUNIT_EXPECT_PTR_EQ(test, heap, fake->heap);
 	fake_heap_remove_now(test, fake);
+	/* the driver does not hold back the owner */
 	KUNIT_EXPECT_EQ(test, atomic_read(&fake->released), 1);
-	if (heap)
-		KUNIT_EXPECT_PTR_EQ(test, dma_heap_buffer_alloc(heap, PAGE_SIZE, O_RDWR, 0),
-				    ERR_PTR(-ENODEV));
+	KUNIT_EXPECT_NULL(test, dma_heap_find("kunit-users"));
+	KUNIT_EXPECT_PTR_EQ(test, dma_heap_buffer_alloc(heap, PAGE_SIZE, O_RDWR, 0),
+			    ERR_PTR(-ENODEV));
 	dma_heap_put(heap);
-	KUNIT_EXPECT_NULL(test, dma_heap_find("kunit-other"));
-	KUNIT_EXPECT_PTR_EQ(test, dma_heap_add_alias(alias, "kunit-third"), ERR_PTR(-ENODEV));
-	if (!IS_ERR(second))
-		dma_heap_remove(second);
-	dma_heap_remove(alias);
-	KUNIT_EXPECT_EQ(test, atomic_read(&fake->released), 1);
+	dma_heap_put(NULL);
 }
 
 /* A name is free again as soon as its heap is removed, any number of times. */
@@ -458,7 +430,7 @@ static void dma_heap_core_too_many(struct kunit *test)
 	KUNIT_EXPECT_LT(test, n, ARRAY_SIZE(heaps));
 	if (n < ARRAY_SIZE(heaps))
 		KUNIT_EXPECT_PTR_EQ(test, heaps[n], ERR_PTR(-ENOSPC));
-	KUNIT_EXPECT_NULL(test, dma_heap_find(name));
+	KUNIT_EXPECT_NULL(test, dma_heap_kunit_find(name));
 
 	for (i = 0; i < n; i++) {
 		snprintf(name, sizeof(name), "kunit-%u", i);
@@ -492,7 +464,7 @@ static void dma_heap_core_errors(struct kunit *test)
 
 	for (i = 0; i < ARRAY_SIZE(errors); i++) {
 		fake->error = errors[i];
-		KUNIT_EXPECT_PTR_EQ(test, dma_heap_buffer_alloc(fake->heap, PAGE_SIZE, O_RDWR, 0),
+		KUNIT_EXPECT_PTR_EQ(test, dma_heap_kunit_alloc(fake->heap, PAGE_SIZE, O_RDWR, 0),
 				    ERR_PTR(errors[i]));
 		dma_heap_kunit_counters(fake->heap, &c);
 		KUNIT_EXPECT_EQ(test, c.failures, i + 1);
@@ -500,7 +472,7 @@ static void dma_heap_core_errors(struct kunit *test)
 	}
 
 	/* what the heap was not asked for, it did not fail */
-	KUNIT_EXPECT_PTR_EQ(test, dma_heap_buffer_alloc(fake->heap, 0, O_RDWR, 0),
+	KUNIT_EXPECT_PTR_EQ(test, dma_heap_kunit_alloc(fake->heap, 0, O_RDWR, 0),
 			    ERR_PTR(-EINVAL));
 	dma_heap_kunit_counters(fake->heap, &c);
 	KUNIT_EXPECT_EQ(test, c.failures, i);
@@ -512,9 +484,9 @@ static void dma_heap_core_counters(struct kunit *test)
 	struct dma_buf *a, *b;
 	struct dma_heap_counters c;
 
-	a = dma_heap_buffer_alloc(fake->heap, SZ_1M, O_RDWR, 0);
+	a = dma_heap_kunit_alloc(fake->heap, SZ_1M, O_RDWR, 0);
 	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, a);
-	b = dma_heap_buffer_alloc(fake->heap, SZ_4M - 1, O_RDWR, 0);
+	b = dma_heap_kunit_alloc(fake->heap, SZ_4M - 1, O_RDWR, 0);
 	KUNIT_EXPECT_NOT_ERR_OR_NULL(test, b);
 	if (!IS_ERR(b)) {
 		dma_heap_kunit_counters(fake->heap, &c);
@@ -540,7 +512,7 @@ static void dma_heap_core_buffer_stays(struct kunit *test)
 	struct fake_heap *fake = fake_heap(test, "kunit-buffer");
 	struct dma_buf *dmabuf;
 
-	dmabuf = dma_heap_buffer_alloc(fake->heap, PAGE_SIZE, O_RDWR, 0);
+	dmabuf = dma_heap_kunit_alloc(fake->heap, PAGE_SIZE, O_RDWR, 0);
 	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, dmabuf);
 
 	fake_heap_remove_now(test, fake);
@@ -563,7 +535,7 @@ static int alloc_thread(void *data)
 {
 	struct core_call *call = data;
 
-	call->dmabuf = dma_heap_buffer_alloc(call->fake->heap, PAGE_SIZE, O_RDWR, 0);
+	call->dmabuf = dma_heap_kunit_alloc(call->fake->heap, PAGE_SIZE, O_RDWR, 0);
 	kthread_complete_and_exit(&call->done, 0);
 }
 
@@ -584,7 +556,7 @@ static void dma_heap_core_remove_busy(struct kunit *test)
 	struct fake_heap *fake = fake_heap(test, "kunit-busy");
 	struct core_call alloc = { .fake = fake }, removal = { .fake = fake };
 	struct core_call late = { .fake = fake };
-	struct dma_heap *heap = dma_heap_find("kunit-busy");
+	struct dma_heap *heap = dma_heap_kunit_find("kunit-busy");
 	struct task_struct *task;
 	unsigned long removed, refused;
 	unsigned int i;
@@ -607,11 +579,11 @@ static void dma_heap_core_remove_busy(struct kunit *test)
 
 	/* the name goes first; from then on it is a matter of waiting */
 	for (i = 0; i < 1000; i++) {
-		struct dma_heap *found = dma_heap_find("kunit-busy");
+		struct dma_heap *found = dma_heap_kunit_find("kunit-busy");
 
 		if (!found)
 			break;
-		dma_heap_put(found);
+		dma_heap_kunit_put(found);
 		schedule_timeout_uninterruptible(1);
 	}
 	KUNIT_EXPECT_LT(test, i, 1000);
@@ -641,7 +613,64 @@ static void dma_heap_core_remove_busy(struct kunit *test)
 	if (!IS_ERR_OR_NULL(alloc.dmabuf))
 		fake_put(alloc.dmabuf);
 	KUNIT_EXPECT_EQ(test, atomic_read(&fake->released), 1);
-	dma_heap_put(heap);
+	dma_heap_kunit_put(heap);
+}
+
+/*
+ * An alias is another name of its heap: found by it is the heap, and the name is
+ * taken until the alias is removed, which does nothing to the heap.
+ */
+static void dma_heap_core_alias(struct kunit *test)
+{
+	const struct dma_heap_export_info info = { .name = "kunit-other", .ops = &no_ops };
+	struct fake_heap *fake = fake_heap(test, "kunit-alias");
+	struct dma_heap *alias, *second, *heap;
+	unsigned int i;
+
+	if (IS_ENABLED(CONFIG_DEBUG_KOBJECT_RELEASE))
+		kunit_skip(test, "minors come back late here");
+
+	KUNIT_EXPECT_PTR_EQ(test, dma_heap_add_alias(fake->heap, "kunit-alias"),
+			    ERR_PTR(-EEXIST));
+	KUNIT_EXPECT_PTR_EQ(test, dma_heap_add_alias(fake->heap, "a/b"), ERR_PTR(-EINVAL));
+
+	/* there are 128 minors: none may be lost */
+	for (i = 0; i < 200; i++) {
+		alias = dma_heap_add_alias(fake->heap, "kunit-other");
+		KUNIT_ASSERT_NOT_ERR_OR_NULL(test, alias);
+		KUNIT_EXPECT_PTR_EQ(test, dma_heap_add(&info), ERR_PTR(-EEXIST));
+		KUNIT_EXPECT_PTR_EQ(test, dma_heap_add_alias(fake->heap, "kunit-other"),
+				    ERR_PTR(-EEXIST));
+		heap = dma_heap_kunit_find("kunit-other");
+		KUNIT_EXPECT_PTR_EQ(test, heap, fake->heap);
+		dma_heap_kunit_put(heap);
+		dma_heap_remove(alias);
+		KUNIT_EXPECT_NULL(test, dma_heap_kunit_find("kunit-other"));
+	}
+	heap = dma_heap_kunit_find("kunit-alias");
+	KUNIT_EXPECT_PTR_EQ(test, heap, fake->heap);
+	dma_heap_kunit_put(heap);
+	KUNIT_EXPECT_EQ(test, atomic_read(&fake->released), 0);
+
+	/* an alias of an alias is one of the heap; the heap may go first */
+	alias = dma_heap_add_alias(fake->heap, "kunit-other");
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, alias);
+	second = dma_heap_add_alias(alias, "kunit-second");
+	KUNIT_EXPECT_NOT_ERR_OR_NULL(test, second);
+	heap = dma_heap_kunit_find("kunit-second");
+	KUNIT_EXPECT_PTR_EQ(test, heap, fake->heap);
+	fake_heap_remove_now(test, fake);
+	KUNIT_EXPECT_EQ(test, atomic_read(&fake->released), 1);
+	if (heap)
+		KUNIT_EXPECT_PTR_EQ(test, dma_heap_kunit_alloc(heap, PAGE_SIZE, O_RDWR, 0),
+				    ERR_PTR(-ENODEV));
+	dma_heap_kunit_put(heap);
+	KUNIT_EXPECT_NULL(test, dma_heap_kunit_find("kunit-other"));
+	KUNIT_EXPECT_PTR_EQ(test, dma_heap_add_alias(alias, "kunit-third"), ERR_PTR(-ENODEV));
+	if (!IS_ERR(second))
+		dma_heap_remove(second);
+	dma_heap_remove(alias);
+	KUNIT_EXPECT_EQ(test, atomic_read(&fake->released), 1);
 }
 
 static void unmount(void *mnt)
@@ -714,7 +743,7 @@ static struct kunit_case dma_heap_core_cases[] = {
 	KUNIT_CASE_PARAM(dma_heap_core_name, name_gen_params),
 	KUNIT_CASE(dma_heap_core_incomplete),
 	KUNIT_CASE(dma_heap_core_find),
-	KUNIT_CASE(dma_heap_core_alias),
+	KUNIT_CASE(dma_heap_core_users),
 	KUNIT_CASE(dma_heap_core_again),
 	KUNIT_CASE(dma_heap_core_longest_name),
 	KUNIT_CASE(dma_heap_core_too_many),
@@ -722,6 +751,7 @@ static struct kunit_case dma_heap_core_cases[] = {
 	KUNIT_CASE(dma_heap_core_errors),
 	KUNIT_CASE(dma_heap_core_counters),
 	KUNIT_CASE(dma_heap_core_buffer_stays),
+	KUNIT_CASE(dma_heap_core_alias),
 	KUNIT_CASE(dma_heap_core_remove_busy),
 	KUNIT_CASE(dma_heap_core_remove_open),
 	{}

@@ -10,7 +10,6 @@
 #include <kunit/test.h>
 #include <kunit/visibility.h>
 
-#include <linux/atomic.h>
 #include <linux/completion.h>
 #include <linux/delay.h>
 #include <linux/dma-buf.h>
@@ -26,11 +25,10 @@
 #include <linux/sizes.h>
 #include <linux/string.h>
 
+#include "../../dma-heap-private.h"
 #include "heap_kunit_helpers.h"
 
 #ifdef CONFIG_ARCH_HAS_DMA_OPS
-static atomic_t sync_order;
-
 static struct heap_kunit_importer *to_importer(struct device *dev)
 {
 	return dev_get_drvdata(dev);
@@ -84,7 +82,6 @@ static void importer_sync_sg(struct device *dev, struct scatterlist *sgl, int ne
 
 	importer->syncs++;
 	importer->sync_dir = dir;
-	importer->sync_order = atomic_inc_return(&sync_order);
 }
 
 static int importer_dma_supported(struct device *dev, u64 mask)
@@ -155,13 +152,13 @@ EXPORT_SYMBOL_IF_KUNIT(heap_kunit_put_later);
 
 static void heap_kunit_put_heap(void *heap)
 {
-	dma_heap_put(heap);
+	dma_heap_kunit_put(heap);
 }
 
 /* The heap of that name; given back when the test, or its skipping, ends. */
 struct dma_heap *heap_kunit_find(struct kunit *test, const char *name)
 {
-	struct dma_heap *heap = dma_heap_find(name);
+	struct dma_heap *heap = dma_heap_kunit_find(name);
 
 	if (!heap)
 		kunit_skip(test, "this machine has no heap '%s'", name);
@@ -176,8 +173,8 @@ struct dma_buf *heap_kunit_alloc(struct kunit *test, const char *name, u64 len)
 {
 	struct dma_buf *dmabuf;
 
-	dmabuf = dma_heap_buffer_alloc(heap_kunit_find(test, name), len,
-				       O_RDWR | O_CLOEXEC, 0);
+	dmabuf = dma_heap_kunit_alloc(heap_kunit_find(test, name), len,
+				      O_RDWR | O_CLOEXEC, 0);
 	heap_kunit_put_later(test, dmabuf);
 
 	return dmabuf;
@@ -242,21 +239,23 @@ void heap_kunit_test_map_error(struct kunit *test, const char *name)
 EXPORT_SYMBOL_IF_KUNIT(heap_kunit_test_map_error);
 
 /*
- * Whatever the CPU is about to do, a mapping is synchronised in a direction
- * it has: the one asked for when it has both, its own otherwise.  Without a
- * mapping nothing is synchronised.  Where nothing is recorded, the debug code
- * of the DMA API watches, and complains in the log.
+ * Each sync has the direction of the mapping, which is in both directions for
+ * a device that only writes. The end of an access that only read is the
+ * exception: what such a device has written must stay. Without a mapping nothing
+ * is synced. Where nothing is recorded, the debug code of the DMA API watches,
+ * and complains in the log.
  */
 void heap_kunit_test_sync_direction(struct kunit *test, const char *name)
 {
 	static const enum dma_data_direction dirs[] = {
 		DMA_BIDIRECTIONAL, DMA_TO_DEVICE, DMA_FROM_DEVICE,
 	};
+	const bool records = heap_kunit_importer_records();
 	struct heap_kunit_importer *importer;
 	struct dma_buf_attachment *attach;
+	enum dma_data_direction mapped, end;
 	struct dma_buf *dmabuf;
 	struct sg_table *sgt;
-	const bool records = heap_kunit_importer_records();
 	unsigned int m, a;
 
 	importer = heap_kunit_importer(test, "heap-importer");
@@ -264,32 +263,33 @@ void heap_kunit_test_sync_direction(struct kunit *test, const char *name)
 	attach = heap_kunit_attach(test, dmabuf, importer->dev);
 
 	for (m = 0; m < ARRAY_SIZE(dirs); m++) {
+		mapped = dirs[m] == DMA_FROM_DEVICE ? DMA_BIDIRECTIONAL : dirs[m];
 		sgt = dma_buf_map_attachment_unlocked(attach, dirs[m]);
 		KUNIT_ASSERT_NOT_ERR_OR_NULL(test, sgt);
 		if (records)
-			KUNIT_EXPECT_EQ(test, importer->map_dir, dirs[m]);
+			KUNIT_EXPECT_EQ(test, importer->map_dir, mapped);
 
 		for (a = 0; a < ARRAY_SIZE(dirs); a++) {
-			enum dma_data_direction want;
-
-			want = dirs[m] == DMA_BIDIRECTIONAL ? dirs[a] : dirs[m];
+			end = mapped == DMA_BIDIRECTIONAL && dirs[a] == DMA_FROM_DEVICE ?
+			      DMA_FROM_DEVICE : mapped;
 			importer->syncs = 0;
+			importer->sync_dir = DMA_NONE;
 			KUNIT_EXPECT_EQ(test, dma_buf_begin_cpu_access(dmabuf, dirs[a]), 0);
 			if (records) {
 				KUNIT_EXPECT_EQ(test, importer->syncs, 1);
-				KUNIT_EXPECT_EQ(test, importer->sync_dir, want);
+				KUNIT_EXPECT_EQ(test, importer->sync_dir, mapped);
 			}
 			importer->sync_dir = DMA_NONE;
 			KUNIT_EXPECT_EQ(test, dma_buf_end_cpu_access(dmabuf, dirs[a]), 0);
 			if (records) {
 				KUNIT_EXPECT_EQ(test, importer->syncs, 2);
-				KUNIT_EXPECT_EQ(test, importer->sync_dir, want);
+				KUNIT_EXPECT_EQ(test, importer->sync_dir, end);
 			}
 		}
 
 		dma_buf_unmap_attachment_unlocked(attach, sgt, dirs[m]);
 		if (records)
-			KUNIT_EXPECT_EQ(test, importer->unmap_dir, dirs[m]);
+			KUNIT_EXPECT_EQ(test, importer->unmap_dir, mapped);
 
 		importer->syncs = 0;
 		KUNIT_EXPECT_EQ(test, dma_buf_begin_cpu_access(dmabuf, DMA_BIDIRECTIONAL), 0);
@@ -361,50 +361,6 @@ void heap_kunit_test_map_sync_race(struct kunit *test, const char *name)
 }
 EXPORT_SYMBOL_IF_KUNIT(heap_kunit_test_map_sync_race);
 
-/*
- * Dirty lines of the caches reach memory before those of a device that writes
- * are thrown away, whichever attached first.
- */
-void heap_kunit_test_sync_order(struct kunit *test, const char *name)
-{
-	struct heap_kunit_importer *reader, *writer;
-	struct dma_buf_attachment *r, *w;
-	struct sg_table *rt, *wt;
-	struct dma_buf *dmabuf;
-	int i;
-
-	if (!heap_kunit_importer_records())
-		kunit_skip(test, "devices have no DMA operations of their own here");
-
-	dmabuf = heap_kunit_alloc(test, name, SZ_64K);
-	reader = heap_kunit_importer(test, "heap-reader");
-	writer = heap_kunit_importer(test, "heap-writer");
-
-	for (i = 0; i < 2; i++) {
-		if (i)
-			w = dma_buf_attach(dmabuf, writer->dev);
-		r = dma_buf_attach(dmabuf, reader->dev);
-		if (!i)
-			w = dma_buf_attach(dmabuf, writer->dev);
-		KUNIT_ASSERT_NOT_ERR_OR_NULL(test, r);
-		KUNIT_ASSERT_NOT_ERR_OR_NULL(test, w);
-		rt = dma_buf_map_attachment_unlocked(r, DMA_TO_DEVICE);
-		wt = dma_buf_map_attachment_unlocked(w, DMA_FROM_DEVICE);
-		KUNIT_ASSERT_NOT_ERR_OR_NULL(test, rt);
-		KUNIT_ASSERT_NOT_ERR_OR_NULL(test, wt);
-
-		KUNIT_EXPECT_EQ(test, dma_buf_begin_cpu_access(dmabuf, DMA_BIDIRECTIONAL), 0);
-		KUNIT_EXPECT_EQ(test, dma_buf_end_cpu_access(dmabuf, DMA_BIDIRECTIONAL), 0);
-		KUNIT_EXPECT_LT(test, reader->sync_order, writer->sync_order);
-
-		dma_buf_unmap_attachment_unlocked(w, wt, DMA_FROM_DEVICE);
-		dma_buf_unmap_attachment_unlocked(r, rt, DMA_TO_DEVICE);
-		dma_buf_detach(dmabuf, w);
-		dma_buf_detach(dmabuf, r);
-	}
-}
-EXPORT_SYMBOL_IF_KUNIT(heap_kunit_test_sync_order);
-
 struct killed_call {
 	int (*fn)(void *arg);
 	void *arg;
@@ -445,7 +401,7 @@ EXPORT_SYMBOL_IF_KUNIT(heap_kunit_run_killed);
 
 static int alloc_errno(void *heap)
 {
-	struct dma_buf *dmabuf = dma_heap_buffer_alloc(heap, SZ_4M, O_RDWR | O_CLOEXEC, 0);
+	struct dma_buf *dmabuf = dma_heap_kunit_alloc(heap, SZ_4M, O_RDWR | O_CLOEXEC, 0);
 
 	if (IS_ERR(dmabuf))
 		return PTR_ERR(dmabuf);
@@ -475,7 +431,7 @@ void heap_kunit_test_zeroed(struct kunit *test, const char *name)
 	unsigned int i;
 
 	for (i = 0; i < 4; i++) {
-		dmabuf = dma_heap_buffer_alloc(heap, len, O_RDWR, 0);
+		dmabuf = dma_heap_kunit_alloc(heap, len, O_RDWR, 0);
 		KUNIT_ASSERT_NOT_ERR_OR_NULL(test, dmabuf);
 		KUNIT_EXPECT_EQ(test, dmabuf->size, len);
 

@@ -25,7 +25,6 @@ struct kunit;
  * @map_dir:	direction of the last mapping
  * @unmap_dir:	direction of the last unmapping
  * @sync_dir:	direction of the last synchronisation
- * @sync_order:	number of the last synchronisation among those of all devices
  * @map_attrs:	DMA_ATTR_* of the last mapping
  * @unmap_attrs: DMA_ATTR_* of the last unmapping
  * @mapped:	is there a mapping right now
@@ -44,7 +43,6 @@ struct heap_kunit_importer {
 	enum dma_data_direction map_dir;
 	enum dma_data_direction unmap_dir;
 	enum dma_data_direction sync_dir;
-	int sync_order;
 	unsigned long map_attrs;
 	unsigned long unmap_attrs;
 	bool mapped;
@@ -68,7 +66,6 @@ int heap_kunit_run_killed(struct kunit *test, int (*fn)(void *arg), void *arg);
 /* Cases that are the same for every heap. */
 void heap_kunit_test_map_error(struct kunit *test, const char *name);
 void heap_kunit_test_sync_direction(struct kunit *test, const char *name);
-void heap_kunit_test_sync_order(struct kunit *test, const char *name);
 void heap_kunit_test_map_sync_race(struct kunit *test, const char *name);
 void heap_kunit_test_killed(struct kunit *test, const char *name);
 void heap_kunit_test_zeroed(struct kunit *test, const char *name);

@@ -20,7 +20,7 @@
 #include <linux/slab.h>
 #include <linux/string.h>
 
-#include "../../dma-heap-buffer.h"
+#include "../../dma-heap-private.h"
 #include "../system_heap.h"
 #include "heap_kunit_helpers.h"
 
@@ -51,7 +51,7 @@ static void system_heap_freed(struct kunit *test)
 	struct page **chunks;
 	unsigned int i, nr;
 
-	dmabuf = dma_heap_buffer_alloc(system_heap(test), SZ_1M + SZ_64K + PAGE_SIZE, O_RDWR, 0);
+	dmabuf = dma_heap_kunit_alloc(system_heap(test), SZ_1M + SZ_64K + PAGE_SIZE, O_RDWR, 0);
 	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, dmabuf);
 	table = &dma_heap_buffer_of(dmabuf)->table;
 	nr = table->orig_nents;
@@ -82,7 +82,7 @@ static void system_heap_too_large(struct kunit *test)
 	if (ram >= SIZE_MAX)
 		kunit_skip(test, "no size_t is too large for this machine's memory");
 
-	KUNIT_EXPECT_PTR_EQ(test, dma_heap_buffer_alloc(heap, ram + PAGE_SIZE, O_RDWR, 0),
+	KUNIT_EXPECT_PTR_EQ(test, dma_heap_kunit_alloc(heap, ram + PAGE_SIZE, O_RDWR, 0),
 			    ERR_PTR(-ENOMEM));
 }
 

@@ -9,6 +9,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 
@@ -19,7 +20,7 @@
 
 /* where the kernel maps huge pages for drivers, and for programs of 64 bits */
 #if defined(__x86_64__) && !defined(__ILP32__) || defined(__aarch64__) || \
-	defined(__powerpc64__) || defined(__riscv) && __riscv_xlen == 64
+	defined(__riscv) && __riscv_xlen == 64
 #define HUGE_PFNMAP 1
 #else
 #define HUGE_PFNMAP 0
@@ -449,13 +450,171 @@ TEST_F(mmap, threads)
 	EXPECT_EQ(0, wrong(self->map, self->pages, self->page, 0));
 }
 
+/* a CPU that does not set the dirty bit of a page faults to write it first */
+#ifdef __x86_64__
+#define SETS_DIRTY	1
+#else
+#define SETS_DIRTY	0
+#endif
+
+/* How often reading each page faults, and writing it. */
+static long touch_faults(unsigned char *p, size_t pages, size_t page)
+{
+	long before = minor_faults(), faults;
+
+	if (wrong(p, pages, page, 0))
+		return -1;
+	faults = minor_faults() - before;
+	before = minor_faults();
+	stamp(p, pages, page, 0);
+
+	return SETS_DIRTY ? faults + minor_faults() - before : faults;
+}
+
 /*
- * A fault maps all that shares a page table with its address: no more of them
- * than there are page tables, and none for a write to what was read.
+ * A program that locks its memory takes no faults when it touches a buffer, as
+ * real-time programs have to rely on.
+ */
+TEST_F(mmap, locked)
+{
+	const struct rlimit all = { RLIM_INFINITY, RLIM_INFINITY };
+	int status = 0, how;
+	unsigned char *p;
+	long faults;
+	pid_t pid;
+
+	for (how = 0; how < 2; how++) {
+		pid = fork();
+		ASSERT_LE(0, pid);
+		if (pid == 0) {
+			setrlimit(RLIMIT_MEMLOCK, &all);
+			/* what the functions themselves need */
+			touch_faults(self->map, self->pages, self->page);
+			if (how && mlockall(MCL_FUTURE))
+				_exit(4);
+			p = mmap(NULL, self->size, PROT_READ | PROT_WRITE,
+				 MAP_SHARED | (how ? 0 : MAP_LOCKED), self->buf, 0);
+			if (p == MAP_FAILED)
+				_exit(4);
+			faults = touch_faults(p, self->pages, self->page);
+			_exit(faults ? 1 : 0);
+		}
+		ASSERT_EQ(pid, waitpid(pid, &status, 0));
+		ASSERT_TRUE(WIFEXITED(status));
+		if (WEXITSTATUS(status) == 4)
+			SKIP(return, "this process may not lock its memory");
+		EXPECT_EQ(0, WEXITSTATUS(status)) {
+			TH_LOG("faults after %s", how ? "mlockall()" : "MAP_LOCKED");
+		}
+	}
+}
+
+/* Make a hole of exactly the buffer's size in the room. */
+static unsigned char *make_hole(struct __test_metadata *_metadata, unsigned char *at, size_t size)
+{
+	EXPECT_EQ(0, munmap(at, size));
+
+	return at;
+}
+
+static void close_hole(struct __test_metadata *_metadata, unsigned char *at, size_t size)
+{
+	EXPECT_EQ(at, mmap(at, size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE |
+			   MAP_FIXED, -1, 0));
+}
+
+/* An address that a program asks for is the one it gets, if there is room. */
+TEST_F(mmap, hint)
+{
+	const size_t at[] = { 0, 1, self->huge / self->page - 1 };
+	const int prot = PROT_READ | PROT_WRITE;
+	unsigned char *hole, *p;
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(at); i++) {
+		hole = make_hole(_metadata, self->room + at[i] * self->page, self->size);
+		p = mmap(hole, self->size, prot, MAP_SHARED, self->buf, 0);
+		EXPECT_EQ(hole, p) {
+			TH_LOG("the hole begins %zu pages after a huge page", at[i]);
+		}
+		if (p != MAP_FAILED) {
+			EXPECT_EQ(0, wrong(p, self->pages, self->page, 0));
+			if (p != hole)
+				munmap(p, self->size);
+		}
+		close_hole(_metadata, hole, self->size);
+	}
+
+	/* a hint without room is none */
+	p = mmap(self->room, self->size, prot, MAP_SHARED, self->buf, 0);
+	ASSERT_NE(MAP_FAILED, p);
+	EXPECT_NE(self->room, p);
+	munmap(p, self->size);
+}
+
+TEST_F(mmap, fixed_noreplace)
+{
+	const int prot = PROT_READ | PROT_WRITE;
+	unsigned char *hole, *p;
+
+	EXPECT_EQ(MAP_FAILED, mmap(self->room, self->size, prot,
+				   MAP_SHARED | MAP_FIXED_NOREPLACE, self->buf, 0));
+	EXPECT_EQ(EEXIST, errno);
+	hole = make_hole(_metadata, self->room + self->page, self->size);
+	p = mmap(hole, self->size, prot, MAP_SHARED | MAP_FIXED_NOREPLACE, self->buf, 0);
+	EXPECT_EQ(hole, p);
+	if (p == hole)
+		EXPECT_EQ(0, wrong(p, self->pages, self->page, 0));
+	close_hole(_metadata, hole, self->size);
+}
+
+#ifdef MAP_32BIT
+TEST_F(mmap, map_32bit)
+{
+	unsigned char *p;
+
+	p = mmap(NULL, self->size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_32BIT, self->buf, 0);
+	ASSERT_NE(MAP_FAILED, p);
+	EXPECT_GT(1UL << 31, (unsigned long)p + self->size - 1);
+	EXPECT_EQ(0, wrong(p, self->pages, self->page, 0));
+	munmap(p, self->size);
+}
+#endif
+
+/* A range that has become two mappings moves like one. */
+TEST_F(mmap, mremap_two)
+{
+	const size_t size = 2 * self->page;
+	unsigned char *p, *to = self->room + self->page;
+
+	/* Linux can do that from 6.17 on */
+	p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	ASSERT_NE(MAP_FAILED, p);
+	ASSERT_EQ(0, mprotect(p, self->page, PROT_READ));
+	p = mremap(p, size, size, MREMAP_MAYMOVE | MREMAP_FIXED, to);
+	if (p == MAP_FAILED)
+		SKIP(return, "this kernel moves one mapping at a time");
+	close_hole(_metadata, to, size);
+
+	ASSERT_EQ(0, mprotect(self->map + self->page, self->page, PROT_READ));
+	p = mremap(self->map, size, size, MREMAP_MAYMOVE | MREMAP_FIXED, to);
+	ASSERT_EQ(to, p) {
+		TH_LOG("%s", strerror(errno));
+	}
+	EXPECT_EQ(0, wrong(p, 2, self->page, 0));
+	EXPECT_FALSE(faults(p, true));
+	EXPECT_TRUE(faults(p + self->page, true));
+	EXPECT_EQ(0, wrong(self->map + size, self->pages - 2, self->page, 2));
+}
+
+/*
+ * A fault maps everything that shares a page table with its address, so there
+ * are no more faults than page tables. Writing to what was read may fault once
+ * for each huge page.
  */
 TEST_F(mmap, faults)
 {
-	/* the system's own, of the stack or of libc */
+	/* for each huge page, and for the stack and libc */
 	const long slack = 8;
 	long before, reads, writes;
 	unsigned char *p;
@@ -501,6 +660,62 @@ TEST_F(mmap, huge)
 	EXPECT_LE(after - before, 3 * (long)self->page);
 	EXPECT_EQ(0, wrong(p, self->pages, self->page, 0));
 	munmap(p, self->size);
+}
+
+struct switcher {
+	pthread_t thread;
+	bool stop;
+};
+
+static void *switch_thp(void *arg)
+{
+	struct switcher *s = arg;
+	bool off = false;
+
+	while (!__atomic_load_n(&s->stop, __ATOMIC_RELAXED)) {
+		off = !off;
+		prctl(PR_SET_THP_DISABLE, off, 0, 0, 0);
+	}
+	prctl(PR_SET_THP_DISABLE, 0, 0, 0, 0);
+
+	return NULL;
+}
+
+/*
+ * Some threads fault for a huge page while others fault for a page of it, as
+ * huge pages are switched on and off. The kernel must not complain.
+ */
+TEST_F_TIMEOUT(mmap, thp_disable, 120)
+{
+	const int log = log_open();
+	struct switcher s = {};
+	struct toucher t[4];
+	unsigned int i, round;
+
+	if (log < 0)
+		SKIP(return, "the kernel log cannot be read");
+	ASSERT_EQ(0, pthread_create(&s.thread, NULL, switch_thp, &s));
+	for (round = 0; round < 300; round++) {
+		munmap(self->map, self->size);
+		self->map = mmap(NULL, self->size, PROT_READ | PROT_WRITE, MAP_SHARED,
+				 self->buf, 0);
+		ASSERT_NE(MAP_FAILED, self->map);
+		for (i = 0; i < ARRAY_SIZE(t); i++) {
+			t[i] = (struct toucher){
+				.map = self->map, .pages = self->pages, .page = self->page,
+				.step = self->huge / self->page, .write = true,
+			};
+			ASSERT_EQ(0, pthread_create(&t[i].thread, NULL, touch, &t[i]));
+		}
+		for (i = 0; i < ARRAY_SIZE(t); i++) {
+			pthread_join(t[i].thread, NULL);
+			EXPECT_EQ(0, t[i].wrong);
+		}
+	}
+	__atomic_store_n(&s.stop, true, __ATOMIC_RELAXED);
+	pthread_join(s.thread, NULL);
+	EXPECT_FALSE(log_has(log, "insert_pmd"));
+	close(log);
 }
 
 TEST_HARNESS_MAIN

@@ -299,7 +299,7 @@ TEST_F(naming, messages)
 
 		if (is_taken(e->d_name))
 			heap = false;
-		snprintf(text, sizeof(text), "no heap for region %s:", e->d_name);
+		snprintf(text, sizeof(text), "cannot add a heap for region %s:", e->d_name);
 		if (strlen(e->d_name) >= 64)
 			snprintf(text, sizeof(text), "%s: name too long", e->d_name);
 		EXPECT_EQ(region && !heap, !!strstr(log, text)) {

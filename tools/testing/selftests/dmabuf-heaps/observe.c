@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * What heaps let root see: counters and properties in debugfs, and the
- * tracepoint of allocations.
+ * What heaps show to root: counters and properties in debugfs, and tracepoints
  */
 
 #define _GNU_SOURCE

@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * What the files of the DMA-BUF heap core and its KUnit suites share
+ */
+
+#ifndef _DMA_HEAP_PRIVATE_H
+#define _DMA_HEAP_PRIVATE_H
+
+#include <linux/sizes.h>
+#include <linux/types.h>
+
+struct dma_buf;
+struct dma_buf_export_info;
+struct dma_heap;
+struct dma_heap_buffer;
+struct scatterlist;
+struct sg_table;
+
+/**
+ * struct dma_heap_counters - usage of a heap
+ * @buffers:	number of buffers
+ * @bytes:	sum of the sizes of these buffers
+ * @peak:	highest value that @bytes has had
+ * @failures:	number of allocations that the heap has failed
+ */
+struct dma_heap_counters {
+	u64 buffers;
+	u64 bytes;
+	u64 peak;
+	u64 failures;
+};
+
+/* How many bytes of a buffer share an entry of the index of its chunks */
+#define DMA_HEAP_INDEX_STEP	SZ_2M
+
+/**
+ * struct dma_heap_dmabuf - private data of a heap's dma-buf
+ * @buffer:	what the heap has exported
+ * @ino:	inode number of the dma-buf, whose file is gone when it is released
+ * @nr_index:	entries of @index; none if the buffer is one chunk
+ * @index:	for every DMA_HEAP_INDEX_STEP bytes of the buffer, the chunk that
+ *		has the first of them
+ * @index.sg:	scatterlist entry of that chunk
+ * @index.start: first page of that chunk in the buffer
+ */
+struct dma_heap_dmabuf {
+	struct dma_heap_buffer *buffer;
+	u64 ino;
+	size_t nr_index;
+	struct {
+		struct scatterlist *sg;
+		pgoff_t start;
+	} index[] __counted_by(nr_index);
+};
+
+struct dma_buf *dma_heap_export(struct dma_heap *heap,
+				struct dma_buf_export_info *exp_info);
+void dma_heap_unexport(struct dma_heap *heap, size_t size);
+
+#if IS_ENABLED(CONFIG_KUNIT)
+/* Holds the memory of the heap, but neither its owner nor its module. */
+struct dma_heap *dma_heap_kunit_find(const char *name);
+void dma_heap_kunit_put(struct dma_heap *heap);
+dev_t dma_heap_kunit_devt(struct dma_heap *heap);
+void dma_heap_kunit_counters(struct dma_heap *heap, struct dma_heap_counters *counters);
+struct dma_buf *dma_heap_kunit_alloc(struct dma_heap *heap, u64 len,
+				     u32 fd_flags, u64 heap_flags);
+
+int dma_heap_buffer_copy_table(const struct sg_table *from, struct sg_table *to);
+void *dma_heap_buffer_map_kernel(struct dma_heap_buffer *buffer);
+struct scatterlist *dma_heap_find_chunk(const struct dma_heap_dmabuf *priv, pgoff_t pgoff,
+					pgoff_t *start);
+#endif
+
+#endif /* _DMA_HEAP_PRIVATE_H */
