@@ -213,7 +213,7 @@ unexported() {
 
 # ---- variants -------------------------------------------------------------
 
-VARIANTS="x86_64 x86_64-debug x86_64-nolegacy x86_64-small arm64 arm64-nolegacy"
+VARIANTS="x86_64 x86_64-debug x86_64-nolegacy x86_64-small arm64 arm64-nolegacy arm64-16k"
 BUILD_PACKAGES=(bc binutils bison ccache cpio flex gcc libc6-dev libelf-dev
 	libssl-dev make perl procps python3 rsync xz-utils git)
 
@@ -224,7 +224,7 @@ variant() {
 	local machine=${1%%-*} extra=${1#"${1%%-*}"}
 
 	case $1 in
-	x86_64|x86_64-debug|x86_64-nolegacy|x86_64-small|arm64|arm64-nolegacy) [ "$(uname -m)" = x86_64 ] || die "kernels are built on x86_64 machines only" ;;
+	x86_64|x86_64-debug|x86_64-nolegacy|x86_64-small|arm64|arm64-nolegacy|arm64-16k) [ "$(uname -m)" = x86_64 ] || die "kernels are built on x86_64 machines only" ;;
 	*) die "there is no variant '$1'; there are: $VARIANTS" ;;
 	esac
 	V_FRAGMENTS=(common "$machine" ${extra:+"${extra#-}"})
@@ -265,6 +265,20 @@ configure() {
 	done < <(sed -n 's/^# \(CONFIG_[A-Za-z0-9_]*\) is not set$/\1=n/p; /^CONFIG_/p' "$@" |
 		tac | awk -F= '!seen[$1]++')
 	[ -z "$bad" ] || { echo "these symbols could not be set as asked:$bad"; return 1; }
+}
+
+# known_symbols TREE FRAGMENT...: the lines on symbols that the tree's folders of
+# the series have; the base and the first topics lack some
+known_symbols() {
+	local tree=$1 line symbol
+	shift
+
+	cat "$@" | while read -r line; do
+		symbol=$(sed -n 's/^\(# \)\{0,1\}CONFIG_\([A-Z0-9_]*\).*/\2/p' <<<"$line")
+		if [ -n "$symbol" ] && grep -qrE "^(menu)?config $symbol\$" "$tree/drivers/dma-buf" "$tree/kernel/dma" "$tree/drivers/tee"; then
+			echo "$line"
+		fi
+	done
 }
 
 # worktree_at DIR COMMIT: a second work tree of build/linux

@@ -20,6 +20,7 @@
 #include <linux/list.h>
 #include <linux/minmax.h>
 #include <linux/mm.h>
+#include <linux/mutex.h>
 #include <linux/overflow.h>
 #include <linux/pagemap.h>
 #include <linux/pfn.h>
@@ -52,9 +53,9 @@
  *   mapping is synced DMA_FROM_DEVICE: the device may have written in the meantime,
  *   and that must stay.
  * - Userspace can have shared mappings only. A fault maps a PMD where a chunk
- *   covers one and the addresses agree, and otherwise everything that shares a
- *   page table with its address. Memory that is locked is mapped by mmap(), page
- *   by page, as a huge page is unmapped when a part of it changes.
+ *   covers one and the addresses agree, and otherwise what shares a page table with
+ *   its address, 2 MiB at most. Memory that is locked is mapped by mmap(), page by
+ *   page, as a huge page is unmapped when a part of it changes.
  * - The kernel uses the linear address of a buffer that is one chunk of low
  *   memory, and maps other buffers into the vmalloc area.
  *
@@ -67,27 +68,30 @@
  * mmap() and vmap() fail with -EINVAL, CPU accesses sync nothing, and a device
  * that needs a bounce buffer cannot map them.
  *
- * The scatterlist of the buffer does not change and needs no lock, so faults
- * take none. The reservation lock of the dma-buf protects the mappings of the
- * attachments. It is held by the callers of map, unmap and vmap, and taken by
- * CPU accesses.
+ * The scatterlist of the buffer does not change and needs no lock, so faults take
+ * none. A mutex of the buffer makes mappings and CPU accesses exclude each other.
+ * It is taken inside the reservation lock, which the callers of map, unmap and
+ * vmap hold, and is held for calls of the DMA API and cache maintenance. CPU
+ * accesses do not take the reservation lock: others hold it while they wait for
+ * fences or for memory.
  */
 
-/* An attachment and its mapping; protected by the reservation lock */
+/* An attachment; protected by the reservation lock */
 struct dma_heap_attachment {
+	struct device *dev;
 	/* Copy of the buffer's table with DMA addresses; made by the first map */
 	struct sg_table table;
 	/* How often the importer has mapped the attachment */
 	unsigned int nr_maps;
 	/* Direction of the mapping, if there is one */
 	enum dma_data_direction dir;
+	/* In the mappings of the buffer, if there is one; under the buffer's mutex */
+	struct list_head node;
 };
 
 static struct dma_heap_buffer *to_heap_buffer(const struct dma_buf *dmabuf)
 {
-	const struct dma_heap_dmabuf *priv = dmabuf->priv;
-
-	return priv->buffer;
+	return dmabuf->priv;
 }
 
 static bool is_write_combined(const struct dma_heap_buffer *buffer)
@@ -110,9 +114,19 @@ static int dma_heap_buffer_attach(struct dma_buf *dmabuf, struct dma_buf_attachm
 	a = kzalloc_obj(*a);
 	if (!a)
 		return -ENOMEM;
+	a->dev = attachment->dev;
 	attachment->priv = a;
 
 	return 0;
+}
+
+static void dma_heap_buffer_unmap_now(struct dma_heap_buffer *buffer,
+				      struct dma_heap_attachment *a)
+{
+	mutex_lock(&buffer->lock);
+	list_del(&a->node);
+	dma_unmap_sgtable(a->dev, &a->table, a->dir, buffer->dma_attrs);
+	mutex_unlock(&buffer->lock);
 }
 
 static void dma_heap_buffer_detach(struct dma_buf *dmabuf, struct dma_buf_attachment *attachment)
@@ -122,7 +136,7 @@ static void dma_heap_buffer_detach(struct dma_buf *dmabuf, struct dma_buf_attach
 
 	/* The importer forgot to unmap, and the memory may soon be freed. */
 	if (WARN_ON_ONCE(a->nr_maps))
-		dma_unmap_sgtable(attachment->dev, &a->table, a->dir, buffer->dma_attrs);
+		dma_heap_buffer_unmap_now(buffer, a);
 	sg_free_table(&a->table);
 	kfree(a);
 }
@@ -174,10 +188,17 @@ static struct sg_table *dma_heap_buffer_map(struct dma_buf_attachment *attachmen
 		if (ret)
 			return ERR_PTR(ret);
 	}
-	ret = dma_map_sgtable(attachment->dev, &a->table, dir, buffer->dma_attrs);
+
+	/* A CPU access that has ended before needs no sync, one that ends later has it. */
+	mutex_lock(&buffer->lock);
+	ret = dma_map_sgtable(a->dev, &a->table, dir, buffer->dma_attrs);
+	if (!ret) {
+		a->dir = dir;
+		list_add(&a->node, &buffer->mappings);
+	}
+	mutex_unlock(&buffer->lock);
 	if (ret)
 		return ERR_PTR(ret);
-	a->dir = dir;
 	a->nr_maps = 1;
 
 	return &a->table;
@@ -195,13 +216,12 @@ static void dma_heap_buffer_unmap(struct dma_buf_attachment *attachment, struct 
 	if (WARN_ON_ONCE(!a->nr_maps))
 		return;
 	if (!--a->nr_maps)
-		dma_unmap_sgtable(attachment->dev, &a->table, a->dir, buffer->dma_attrs);
+		dma_heap_buffer_unmap_now(buffer, a);
 }
 
 static int dma_heap_buffer_begin_cpu_access(struct dma_buf *dmabuf, enum dma_data_direction dir)
 {
 	struct dma_heap_buffer *buffer = to_heap_buffer(dmabuf);
-	struct dma_buf_attachment *attachment;
 	struct dma_heap_attachment *a;
 	long ret;
 
@@ -223,15 +243,12 @@ static int dma_heap_buffer_begin_cpu_access(struct dma_buf *dmabuf, enum dma_dat
 		return 0;
 	}
 
-	dma_resv_lock(dmabuf->resv, NULL);
-	if (dmabuf->vmapping_counter)
-		invalidate_kernel_vmap_range(dmabuf->vmap_ptr.vaddr, buffer->len);
-	list_for_each_entry(attachment, &dmabuf->attachments, node) {
-		a = attachment->priv;
-		if (a->nr_maps)
-			dma_sync_sgtable_for_cpu(attachment->dev, &a->table, a->dir);
-	}
-	dma_resv_unlock(dmabuf->resv);
+	mutex_lock(&buffer->lock);
+	if (buffer->vaddr)
+		invalidate_kernel_vmap_range(buffer->vaddr, buffer->len);
+	list_for_each_entry(a, &buffer->mappings, node)
+		dma_sync_sgtable_for_cpu(a->dev, &a->table, a->dir);
+	mutex_unlock(&buffer->lock);
 
 	return 0;
 }
@@ -239,7 +256,6 @@ static int dma_heap_buffer_begin_cpu_access(struct dma_buf *dmabuf, enum dma_dat
 static int dma_heap_buffer_end_cpu_access(struct dma_buf *dmabuf, enum dma_data_direction dir)
 {
 	struct dma_heap_buffer *buffer = to_heap_buffer(dmabuf);
-	struct dma_buf_attachment *attachment;
 	struct dma_heap_attachment *a;
 
 	if (is_write_combined(buffer)) {
@@ -248,47 +264,53 @@ static int dma_heap_buffer_end_cpu_access(struct dma_buf *dmabuf, enum dma_data_
 		return 0;
 	}
 
-	dma_resv_lock(dmabuf->resv, NULL);
-	if (dmabuf->vmapping_counter)
-		flush_kernel_vmap_range(dmabuf->vmap_ptr.vaddr, buffer->len);
-	list_for_each_entry(attachment, &dmabuf->attachments, node) {
-		a = attachment->priv;
-		if (!a->nr_maps)
-			continue;
+	mutex_lock(&buffer->lock);
+	if (buffer->vaddr)
+		flush_kernel_vmap_range(buffer->vaddr, buffer->len);
+	list_for_each_entry(a, &buffer->mappings, node) {
 		/* What the device may have written since must stay, see above. */
 		if (a->dir == DMA_BIDIRECTIONAL && dir == DMA_FROM_DEVICE)
-			dma_sync_sgtable_for_device(attachment->dev, &a->table, DMA_FROM_DEVICE);
+			dma_sync_sgtable_for_device(a->dev, &a->table, DMA_FROM_DEVICE);
 		else
-			dma_sync_sgtable_for_device(attachment->dev, &a->table, a->dir);
+			dma_sync_sgtable_for_device(a->dev, &a->table, a->dir);
 	}
-	dma_resv_unlock(dmabuf->resv);
+	mutex_unlock(&buffer->lock);
 
 	return 0;
 }
 
-static size_t dma_heap_index_size(const struct dma_heap_buffer *buffer)
-{
-	return buffer->table.orig_nents > 1 ?
-	       (buffer->len - 1) / DMA_HEAP_INDEX_STEP + 1 : 0;
-}
-
 /* Note for every DMA_HEAP_INDEX_STEP bytes of the buffer which chunk they start in. */
-static void dma_heap_index_init(struct dma_heap_dmabuf *priv)
+static int dma_heap_buffer_add_index(struct dma_heap_buffer *buffer)
 {
+	struct dma_heap_index *index;
 	struct scatterlist *sg;
 	pgoff_t start = 0;
 	unsigned int i;
-	size_t n = 0;
+	size_t n;
 
-	for_each_sgtable_sg(&priv->buffer->table, sg, i) {
-		while (n < priv->nr_index && n * PFN_DOWN(DMA_HEAP_INDEX_STEP) <
-					     start + PFN_DOWN(sg->length)) {
-			priv->index[n].sg = sg;
-			priv->index[n].start = start;
+	if (buffer->table.orig_nents == 1)
+		return 0;
+
+	n = (buffer->len - 1) / DMA_HEAP_INDEX_STEP + 1;
+	index = kvzalloc(struct_size(index, entry, n),
+			 GFP_KERNEL | __GFP_RETRY_MAYFAIL | __GFP_NOWARN);
+	if (!index)
+		return -ENOMEM;
+	index->nr = n;
+
+	n = 0;
+	for_each_sgtable_sg(&buffer->table, sg, i) {
+		while (n < index->nr && n * PFN_DOWN(DMA_HEAP_INDEX_STEP) <
+					start + PFN_DOWN(sg->length)) {
+			index->entry[n].sg = sg;
+			index->entry[n].start = start;
 			n++;
 		}
 		start += PFN_DOWN(sg->length);
 	}
+	buffer->index = index;
+
+	return 0;
 }
 
 #ifdef CONFIG_MMU
@@ -297,18 +319,18 @@ static void dma_heap_index_init(struct dma_heap_dmabuf *priv)
  * becomes the first page of the chunk. The walk is bounded by the pages that
  * share an entry of the index.
  */
-VISIBLE_IF_KUNIT struct scatterlist *dma_heap_find_chunk(const struct dma_heap_dmabuf *priv,
+VISIBLE_IF_KUNIT struct scatterlist *dma_heap_find_chunk(const struct dma_heap_buffer *buffer,
 							 pgoff_t pgoff, pgoff_t *start)
 {
-	struct scatterlist *sg = priv->buffer->table.sgl;
+	struct scatterlist *sg = buffer->table.sgl;
 	size_t n = pgoff / PFN_DOWN(DMA_HEAP_INDEX_STEP);
 
 	*start = 0;
-	if (priv->nr_index) {
-		if (n >= priv->nr_index)
+	if (buffer->index) {
+		if (n >= buffer->index->nr)
 			return NULL;
-		sg = priv->index[n].sg;
-		*start = priv->index[n].start;
+		sg = buffer->index->entry[n].sg;
+		*start = buffer->index->entry[n].start;
 	}
 	while (sg && pgoff - *start >= PFN_DOWN(sg->length)) {
 		*start += PFN_DOWN(sg->length);
@@ -320,29 +342,28 @@ VISIBLE_IF_KUNIT struct scatterlist *dma_heap_find_chunk(const struct dma_heap_d
 EXPORT_SYMBOL_IF_KUNIT(dma_heap_find_chunk);
 
 /*
- * Map everything around the address that shares a page table and an entry of the
- * index with it. A fault costs far more than the entries that it makes, and 2 MiB
- * bound the time under the lock of a page table that covers more.
+ * Map what is around the address, up to a page table, and not more than an entry
+ * of the index stands for. A fault costs far more than the entries that it makes,
+ * and 2 MiB bound the time under the lock of a page table that covers more.
  */
 static vm_fault_t dma_heap_buffer_fault(struct vm_fault *vmf)
 {
 	struct vm_area_struct *vma = vmf->vma;
-	struct dma_heap_dmabuf *priv = vma->vm_private_data;
+	struct dma_heap_buffer *buffer = vma->vm_private_data;
 	const unsigned long mask = min(PMD_SIZE, DMA_HEAP_INDEX_STEP) - 1;
 	unsigned long addr = max(vmf->address & ~mask, vma->vm_start);
 	/* pmd_addr_end() has no end where PMDs are folded. */
 	unsigned long last = min(vmf->address | mask, vma->vm_end - 1);
-	pgprot_t prot = dma_heap_buffer_pgprot(priv->buffer, vma->vm_page_prot);
+	pgprot_t prot = dma_heap_buffer_pgprot(buffer, vma->vm_page_prot);
 	pgoff_t pgoff = linear_page_index(vma, addr), start;
 	vm_fault_t ret = VM_FAULT_SIGBUS;
 	struct scatterlist *sg;
 	unsigned long nr;
 
-	for (sg = dma_heap_find_chunk(priv, pgoff, &start); sg && addr < last; sg = sg_next(sg)) {
+	for (sg = dma_heap_find_chunk(buffer, pgoff, &start); sg && addr < last; sg = sg_next(sg)) {
 		nr = min(start + PFN_DOWN(sg->length) - pgoff, PFN_DOWN(last - addr) + 1);
-		/* Dirty entries save a second fault where the CPU does not set the bit. */
 		ret = vmf_insert_pfn_range(vmf, addr, page_to_pfn(sg_page(sg)) + (pgoff - start),
-					   nr, prot, true);
+					   nr, prot);
 		if (ret != VM_FAULT_NOPAGE)
 			break;
 		addr += nr * PAGE_SIZE;
@@ -358,8 +379,8 @@ static vm_fault_t dma_heap_buffer_fault(struct vm_fault *vmf)
 static bool can_map_huge(const struct dma_heap_buffer *buffer)
 {
 	/*
-	 * vmf_insert_pfn_pmd() uses the attributes of the vma, where that of
-	 * decrypted memory does not last on all architectures. fork() does not
+	 * vmf_insert_pfn_pmd() uses the attributes of the vma. Not all
+	 * architectures keep that of decrypted memory there. fork() does not
 	 * deposit page tables for the PMDs of drivers.
 	 */
 	return !(buffer->dma_attrs & DMA_ATTR_CC_SHARED) && !arch_needs_pgtable_deposit();
@@ -369,7 +390,7 @@ static bool can_map_huge(const struct dma_heap_buffer *buffer)
 static vm_fault_t dma_heap_buffer_huge_fault(struct vm_fault *vmf, unsigned int order)
 {
 	struct vm_area_struct *vma = vmf->vma;
-	struct dma_heap_dmabuf *priv = vma->vm_private_data;
+	struct dma_heap_buffer *buffer = vma->vm_private_data;
 	unsigned long addr = vmf->address & PMD_MASK;
 	struct scatterlist *sg;
 	pgoff_t pgoff, start;
@@ -378,11 +399,11 @@ static vm_fault_t dma_heap_buffer_huge_fault(struct vm_fault *vmf, unsigned int 
 	if (order != PMD_ORDER || addr < vma->vm_start || vma->vm_end - addr < PMD_SIZE)
 		return VM_FAULT_FALLBACK;
 
-	if (!can_map_huge(priv->buffer))
+	if (!can_map_huge(buffer))
 		return VM_FAULT_FALLBACK;
 
 	pgoff = linear_page_index(vma, addr);
-	sg = dma_heap_find_chunk(priv, pgoff, &start);
+	sg = dma_heap_find_chunk(buffer, pgoff, &start);
 	if (!sg || start + PFN_DOWN(sg->length) - pgoff < 1 << PMD_ORDER)
 		return VM_FAULT_FALLBACK;
 	pfn = page_to_pfn(sg_page(sg)) + (pgoff - start);
@@ -422,15 +443,15 @@ static unsigned long dma_heap_buffer_get_unmapped_area(struct dma_buf *dmabuf, u
 }
 
 /* Map all pages of the vma. */
-static int dma_heap_buffer_populate(struct dma_heap_dmabuf *priv, struct vm_area_struct *vma)
+static int dma_heap_buffer_populate(struct dma_heap_buffer *buffer, struct vm_area_struct *vma)
 {
-	pgprot_t prot = dma_heap_buffer_pgprot(priv->buffer, vma->vm_page_prot);
+	pgprot_t prot = dma_heap_buffer_pgprot(buffer, vma->vm_page_prot);
 	unsigned long addr = vma->vm_start, nr;
 	pgoff_t pgoff = vma->vm_pgoff, start;
 	struct scatterlist *sg;
 	int ret;
 
-	for (sg = dma_heap_find_chunk(priv, pgoff, &start); sg && addr < vma->vm_end;
+	for (sg = dma_heap_find_chunk(buffer, pgoff, &start); sg && addr < vma->vm_end;
 	     sg = sg_next(sg)) {
 		nr = min(start + PFN_DOWN(sg->length) - pgoff, PFN_DOWN(vma->vm_end - addr));
 		ret = remap_pfn_range(vma, addr, page_to_pfn(sg_page(sg)) + (pgoff - start),
@@ -447,7 +468,7 @@ static int dma_heap_buffer_populate(struct dma_heap_dmabuf *priv, struct vm_area
 
 static int dma_heap_buffer_mmap(struct dma_buf *dmabuf, struct vm_area_struct *vma)
 {
-	struct dma_heap_dmabuf *priv = dmabuf->priv;
+	struct dma_heap_buffer *buffer = to_heap_buffer(dmabuf);
 
 	/* Devices do not see the pages of a private copy. */
 	if (!(vma->vm_flags & (VM_SHARED | VM_MAYSHARE)))
@@ -455,14 +476,14 @@ static int dma_heap_buffer_mmap(struct dma_buf *dmabuf, struct vm_area_struct *v
 
 	vm_flags_set(vma, VM_IO | VM_PFNMAP | VM_DONTEXPAND | VM_DONTDUMP);
 	/* For PMDs, which take the attributes of the vma. */
-	vma->vm_page_prot = dma_heap_buffer_pgprot(priv->buffer, vma->vm_page_prot);
+	vma->vm_page_prot = dma_heap_buffer_pgprot(buffer, vma->vm_page_prot);
 	/* Importers may have set others, and leave the choice to the exporter. */
 	vma->vm_ops = &dma_heap_buffer_vm_ops;
-	vma->vm_private_data = priv;
+	vma->vm_private_data = buffer;
 
 	/* A program that locks its memory does not want faults later. */
 	if ((vma->vm_flags & (VM_LOCKED | VM_LOCKONFAULT)) == VM_LOCKED)
-		return dma_heap_buffer_populate(priv, vma);
+		return dma_heap_buffer_populate(buffer, vma);
 
 	return 0;
 }
@@ -520,10 +541,14 @@ static int dma_heap_buffer_vmap(struct dma_buf *dmabuf, struct iosys_map *map)
 	dma_resv_assert_held(dmabuf->resv);
 
 	vaddr = dma_heap_buffer_linear_address(buffer);
-	if (!vaddr)
+	if (!vaddr) {
 		vaddr = dma_heap_buffer_map_kernel(buffer);
-	if (!vaddr)
-		return -ENOMEM;
+		if (!vaddr)
+			return -ENOMEM;
+		mutex_lock(&buffer->lock);
+		buffer->vaddr = vaddr;
+		mutex_unlock(&buffer->lock);
+	}
 	iosys_map_set_vaddr(map, vaddr);
 
 	return 0;
@@ -531,20 +556,27 @@ static int dma_heap_buffer_vmap(struct dma_buf *dmabuf, struct iosys_map *map)
 
 static void dma_heap_buffer_vunmap(struct dma_buf *dmabuf, struct iosys_map *map)
 {
+	struct dma_heap_buffer *buffer = to_heap_buffer(dmabuf);
+
 	dma_resv_assert_held(dmabuf->resv);
 
-	if (is_vmalloc_addr(map->vaddr))
+	if (buffer->vaddr) {
+		mutex_lock(&buffer->lock);
+		buffer->vaddr = NULL;
+		mutex_unlock(&buffer->lock);
 		vunmap(map->vaddr);
+	}
+	iosys_map_clear(map);
 }
 
 static void dma_heap_buffer_release(struct dma_buf *dmabuf)
 {
-	struct dma_heap_dmabuf *priv = dmabuf->priv;
-	struct dma_heap *heap = priv->buffer->heap;
+	struct dma_heap_buffer *buffer = to_heap_buffer(dmabuf);
+	struct dma_heap *heap = buffer->heap;
 
-	trace_dma_heap_release(heap, dmabuf->size, priv->ino);
-	priv->buffer->release(priv->buffer);
-	kvfree(priv);
+	trace_dma_heap_release(heap, dmabuf->size, buffer->ino);
+	kvfree(buffer->index);
+	buffer->release(buffer);
 	dma_heap_unexport(heap, dmabuf->size);
 }
 
@@ -566,25 +598,26 @@ static const struct dma_buf_ops dma_heap_buffer_ops = {
 
 /*
  * Would the device get a bounce buffer? The CPU fills that from the protected
- * memory, which it must not read, also with DMA_ATTR_SKIP_CPU_SYNC. Behind an
- * IOMMU, whole pages are mapped as they are. DMA operations of a device are those
- * of an IOMMU, or of Xen, which bounces as the direct mapping does.
+ * memory, which it must not read, also with DMA_ATTR_SKIP_CPU_SYNC. This is what
+ * the direct mapping looks at. Xen has further reasons to bounce, and an IOMMU has
+ * one where its pages are larger than those of the CPU and the device is not
+ * trusted; they are not found here.
  */
 static bool dma_heap_buffer_would_bounce(struct device *dev, const struct sg_table *table)
 {
-	u64 limit = min_not_zero(dma_get_mask(dev), dev->bus_dma_limit);
 	struct scatterlist *sg;
 	unsigned int i;
-	dma_addr_t addr;
 
 	if (use_dma_iommu(dev) || (get_dma_ops(dev) && !xen_domain()))
 		return false;
 	if (is_swiotlb_force_bounce(dev))
 		return true;
+	/* dma_map_sgtable() fails without a mask. */
+	if (!dev->dma_mask)
+		return false;
 
 	for_each_sgtable_sg(table, sg, i) {
-		addr = phys_to_dma(dev, sg_phys(sg));
-		if (addr == DMA_MAPPING_ERROR || addr + sg->length - 1 > limit)
+		if (!dma_capable(dev, phys_to_dma(dev, sg_phys(sg)), sg->length, true, 0))
 			return true;
 	}
 
@@ -659,10 +692,10 @@ struct dma_buf *dma_heap_buffer_export(struct dma_heap *heap,
 							 &dma_heap_buffer_ops,
 		.size = buffer->len,
 		.flags = fd_flags,
+		.priv = buffer,
 	};
-	struct dma_heap_dmabuf *priv;
 	struct dma_buf *dmabuf;
-	size_t nr_index;
+	int ret;
 
 	if (!buffer->len || !buffer->table.sgl || !buffer->release ||
 	    !dma_heap_buffer_table_valid(buffer, properties))
@@ -672,23 +705,21 @@ struct dma_buf *dma_heap_buffer_export(struct dma_heap *heap,
 		buffer->dma_attrs |= DMA_ATTR_SKIP_CPU_SYNC;
 	if (properties & DMA_HEAP_WRITE_COMBINED)
 		buffer->dma_attrs |= DMA_ATTR_UNCACHED;
-
-	nr_index = dma_heap_index_size(buffer);
-	priv = kvzalloc(struct_size(priv, index, nr_index),
-			GFP_KERNEL | __GFP_RETRY_MAYFAIL | __GFP_NOWARN);
-	if (!priv)
-		return ERR_PTR(-ENOMEM);
-	priv->buffer = buffer;
-	priv->nr_index = nr_index;
-	dma_heap_index_init(priv);
 	buffer->heap = heap;
+	mutex_init(&buffer->lock);
+	INIT_LIST_HEAD(&buffer->mappings);
+	buffer->vaddr = NULL;
+	buffer->index = NULL;
 
-	exp_info.priv = priv;
+	ret = dma_heap_buffer_add_index(buffer);
+	if (ret)
+		return ERR_PTR(ret);
+
 	dmabuf = dma_heap_export(heap, &exp_info);
 	if (IS_ERR(dmabuf))
-		kvfree(priv);
+		kvfree(buffer->index);
 	else
-		priv->ino = file_inode(dmabuf->file)->i_ino;
+		buffer->ino = file_inode(dmabuf->file)->i_ino;
 
 	return dmabuf;
 }

@@ -34,23 +34,19 @@ struct dma_heap_counters {
 #define DMA_HEAP_INDEX_STEP	SZ_2M
 
 /**
- * struct dma_heap_dmabuf - private data of a heap's dma-buf
- * @buffer:	what the heap has exported
- * @ino:	inode number of the dma-buf, whose file is gone when it is released
- * @nr_index:	entries of @index; none if the buffer is one chunk
- * @index:	for every DMA_HEAP_INDEX_STEP bytes of the buffer, the chunk that
+ * struct dma_heap_index - where the chunks of a buffer are
+ * @nr:		entries
+ * @entry:	for every DMA_HEAP_INDEX_STEP bytes of the buffer, the chunk that
  *		has the first of them
- * @index.sg:	scatterlist entry of that chunk
- * @index.start: first page of that chunk in the buffer
+ * @entry.sg:	scatterlist entry of that chunk
+ * @entry.start: first page of that chunk in the buffer
  */
-struct dma_heap_dmabuf {
-	struct dma_heap_buffer *buffer;
-	u64 ino;
-	size_t nr_index;
+struct dma_heap_index {
+	size_t nr;
 	struct {
 		struct scatterlist *sg;
 		pgoff_t start;
-	} index[] __counted_by(nr_index);
+	} entry[] __counted_by(nr);
 };
 
 struct dma_buf *dma_heap_export(struct dma_heap *heap,
@@ -68,8 +64,8 @@ struct dma_buf *dma_heap_kunit_alloc(struct dma_heap *heap, u64 len,
 
 int dma_heap_buffer_copy_table(const struct sg_table *from, struct sg_table *to);
 void *dma_heap_buffer_map_kernel(struct dma_heap_buffer *buffer);
-struct scatterlist *dma_heap_find_chunk(const struct dma_heap_dmabuf *priv, pgoff_t pgoff,
-					pgoff_t *start);
+struct scatterlist *dma_heap_find_chunk(const struct dma_heap_buffer *buffer,
+					pgoff_t pgoff, pgoff_t *start);
 #endif
 
 #endif /* _DMA_HEAP_PRIVATE_H */

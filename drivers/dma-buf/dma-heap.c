@@ -65,7 +65,7 @@
  * its last buffer is gone. The owner's private data has to stay until then.
  */
 
-/* How many heaps there can be, including removed ones with open files */
+/* How many heaps there can be, and removed ones with open files or buffers */
 #define DMA_HEAP_MINORS 128
 
 #define DMA_HEAP_VALID_PROPERTIES \

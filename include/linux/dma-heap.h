@@ -10,11 +10,13 @@
 #define _DMA_HEAPS_H
 
 #include <linux/bits.h>
+#include <linux/mutex.h>
 #include <linux/scatterlist.h>
 #include <linux/types.h>
 
 struct dma_buf;
 struct dma_heap;
+struct dma_heap_index;
 struct module;
 
 /**
@@ -123,6 +125,16 @@ struct dma_heap_buffer {
 	unsigned long dma_attrs;
 	void (*release)(struct dma_heap_buffer *buffer);
 	struct dma_heap *heap;
+	/* private: of the core */
+	struct mutex lock;
+	/* what is mapped for devices, under @lock */
+	struct list_head mappings;
+	/* where the kernel has mapped it in the vmalloc area, or NULL, under @lock */
+	void *vaddr;
+	/* inode number of the dma-buf, whose inode is gone in release */
+	u64 ino;
+	/* finds the chunk of a page; NULL if there is one chunk alone */
+	struct dma_heap_index *index;
 };
 
 struct dma_buf *dma_heap_buffer_export(struct dma_heap *heap,

@@ -60,6 +60,10 @@ VISIBLE_IF_KUNIT int system_heap_set_page_decrypted(struct page *page)
 
 	KUNIT_STATIC_STUB_REDIRECT(system_heap_set_page_decrypted, page);
 
+	/* Not every architecture exports it. */
+	if (!IS_ENABLED(CONFIG_DMABUF_HEAPS_SYSTEM_CC_SHARED))
+		return -EOPNOTSUPP;
+
 	ret = set_memory_decrypted((unsigned long)page_address(page), compound_nr(page));
 	if (ret)
 		pr_warn_ratelimited("cannot decrypt %zu bytes: %d\n", page_size(page), ret);
@@ -73,6 +77,9 @@ VISIBLE_IF_KUNIT int system_heap_set_page_encrypted(struct page *page)
 	int ret;
 
 	KUNIT_STATIC_STUB_REDIRECT(system_heap_set_page_encrypted, page);
+
+	if (!IS_ENABLED(CONFIG_DMABUF_HEAPS_SYSTEM_CC_SHARED))
+		return -EOPNOTSUPP;
 
 	ret = set_memory_encrypted((unsigned long)page_address(page), compound_nr(page));
 	if (ret)

@@ -660,12 +660,16 @@ static void dma_heap_buffer_protected(struct kunit *test)
 
 	importer = heap_kunit_importer(test, "heap-importer");
 	attach = heap_kunit_attach(test, dmabuf, importer->dev);
-	sgt = map(test, attach, DMA_BIDIRECTIONAL);
+	sgt = map(test, attach, DMA_FROM_DEVICE);
 	KUNIT_EXPECT_EQ(test, dma_length(sgt), dmabuf->size);
+	if (heap_kunit_importer_records()) {
+		KUNIT_EXPECT_EQ(test, importer->map_attrs, DMA_ATTR_SKIP_CPU_SYNC);
+		KUNIT_EXPECT_EQ(test, importer->map_dir, DMA_FROM_DEVICE);
+	}
 	KUNIT_EXPECT_EQ(test, dma_buf_begin_cpu_access(dmabuf, DMA_BIDIRECTIONAL), 0);
 	KUNIT_EXPECT_EQ(test, dma_buf_end_cpu_access(dmabuf, DMA_BIDIRECTIONAL), 0);
 	KUNIT_EXPECT_EQ(test, importer->syncs, 0);
-	unmap(attach, sgt, DMA_BIDIRECTIONAL);
+	unmap(attach, sgt, DMA_FROM_DEVICE);
 }
 
 static const char *fence_name(struct dma_fence *fence)
@@ -830,7 +834,7 @@ static void put_page_action(void *page)
  * A buffer of @nr chunks of @size bytes. The memory is not there: every chunk
  * begins with the same page, whose pfn is returned.
  */
-static struct dma_heap_dmabuf *hollow_buffer(struct kunit *test, unsigned int nr, size_t size,
+static struct dma_heap_buffer *hollow_buffer(struct kunit *test, unsigned int nr, size_t size,
 					     unsigned long *pfn)
 {
 	struct fake_heap *fake = fake_heap(test);
@@ -858,7 +862,7 @@ static struct dma_heap_dmabuf *hollow_buffer(struct kunit *test, unsigned int nr
 		sg_free_table(&buffer->table);
 	heap_kunit_put_later(test, dmabuf);
 
-	return dmabuf->priv;
+	return buffer;
 }
 
 /*
@@ -870,7 +874,7 @@ static void dma_heap_buffer_large(struct kunit *test)
 	static const unsigned int order[] = { 0, 1, 2, 2, 1, 0, 2, 0, 1 };
 	const size_t size = ALIGN_DOWN(UINT_MAX, PMD_SIZE);
 	const pgoff_t chunk = PFN_DOWN(size);
-	const struct dma_heap_dmabuf *priv;
+	const struct dma_heap_buffer *buffer;
 	struct scatterlist *sgs[3], *sg;
 	unsigned long pfn;
 	unsigned int i;
@@ -879,45 +883,45 @@ static void dma_heap_buffer_large(struct kunit *test)
 	if (sizeof(size_t) <= 4)
 		kunit_skip(test, "no buffer has 4 GiB where a size_t has 32 bits");
 
-	priv = hollow_buffer(test, 3, size, &pfn);
-	for_each_sgtable_sg(&priv->buffer->table, sg, i)
+	buffer = hollow_buffer(test, 3, size, &pfn);
+	for_each_sgtable_sg(&buffer->table, sg, i)
 		sgs[i] = sg;
 
 	for (i = 0; i < ARRAY_SIZE(order); i++) {
 		const pgoff_t at = order[i] * chunk;
 
-		KUNIT_EXPECT_PTR_EQ(test, dma_heap_find_chunk(priv, at, &start), sgs[order[i]]);
+		KUNIT_EXPECT_PTR_EQ(test, dma_heap_find_chunk(buffer, at, &start), sgs[order[i]]);
 		KUNIT_EXPECT_EQ(test, start, at);
-		KUNIT_EXPECT_PTR_EQ(test, dma_heap_find_chunk(priv, at + 5, &start), sgs[order[i]]);
+		KUNIT_EXPECT_PTR_EQ(test, dma_heap_find_chunk(buffer, at + 5, &start), sgs[order[i]]);
 		KUNIT_EXPECT_EQ(test, start, at);
-		KUNIT_EXPECT_PTR_EQ(test, dma_heap_find_chunk(priv, at + chunk - 1, &start),
+		KUNIT_EXPECT_PTR_EQ(test, dma_heap_find_chunk(buffer, at + chunk - 1, &start),
 				    sgs[order[i]]);
 		KUNIT_EXPECT_EQ(test, start, at);
-		KUNIT_EXPECT_NULL(test, dma_heap_find_chunk(priv, 3 * chunk, &start));
-		KUNIT_EXPECT_NULL(test, dma_heap_find_chunk(priv, ULONG_MAX, &start));
+		KUNIT_EXPECT_NULL(test, dma_heap_find_chunk(buffer, 3 * chunk, &start));
+		KUNIT_EXPECT_NULL(test, dma_heap_find_chunk(buffer, ULONG_MAX, &start));
 	}
 }
 
 /* A lone chunk needs no index. */
 static void dma_heap_buffer_no_index(struct kunit *test)
 {
-	const struct dma_heap_dmabuf *priv;
+	const struct dma_heap_buffer *buffer;
 	unsigned long pfn;
 	pgoff_t start;
 
-	priv = hollow_buffer(test, 1, SZ_1G, &pfn);
-	KUNIT_EXPECT_EQ(test, priv->nr_index, 0);
-	KUNIT_EXPECT_PTR_EQ(test, dma_heap_find_chunk(priv, PFN_DOWN(SZ_1G) - 1, &start),
-			    priv->buffer->table.sgl);
+	buffer = hollow_buffer(test, 1, SZ_1G, &pfn);
+	KUNIT_EXPECT_NULL(test, buffer->index);
+	KUNIT_EXPECT_PTR_EQ(test, dma_heap_find_chunk(buffer, PFN_DOWN(SZ_1G) - 1, &start),
+			    buffer->table.sgl);
 	KUNIT_EXPECT_EQ(test, start, 0);
-	KUNIT_EXPECT_NULL(test, dma_heap_find_chunk(priv, PFN_DOWN(SZ_1G), &start));
+	KUNIT_EXPECT_NULL(test, dma_heap_find_chunk(buffer, PFN_DOWN(SZ_1G), &start));
 }
 
 /* a million pages, each a chunk of its own, where a size_t can count their bytes */
 #define MANY_CHUNKS	(sizeof(size_t) > 4 ? 1U << 20 : 1U << 18)
 
 struct finder {
-	const struct dma_heap_dmabuf *priv;
+	const struct dma_heap_buffer *buffer;
 	/* up from the first page, or down from the last one */
 	bool up;
 	unsigned int wrong;
@@ -933,7 +937,7 @@ static int finder_thread(void *data)
 	/* every 61st page: few enough lookups, and at all distances from an entry */
 	for (i = 0; i < MANY_CHUNKS; i += 61) {
 		at = f->up ? i : MANY_CHUNKS - 1 - i;
-		if (!dma_heap_find_chunk(f->priv, at, &start) || start != at)
+		if (!dma_heap_find_chunk(f->buffer, at, &start) || start != at)
 			f->wrong++;
 		cond_resched();
 	}
@@ -947,16 +951,16 @@ static int finder_thread(void *data)
 static void dma_heap_buffer_many(struct kunit *test)
 {
 	struct finder f[2];
-	struct dma_heap_dmabuf *priv;
+	struct dma_heap_buffer *buffer;
 	struct scatterlist *sg;
 	unsigned long pfn;
 	unsigned int i;
 	pgoff_t start;
 
-	priv = hollow_buffer(test, MANY_CHUNKS, PAGE_SIZE, &pfn);
+	buffer = hollow_buffer(test, MANY_CHUNKS, PAGE_SIZE, &pfn);
 
 	for (i = 0; i < ARRAY_SIZE(f); i++) {
-		f[i] = (struct finder){ .priv = priv, .up = i };
+		f[i] = (struct finder){ .buffer = buffer, .up = i };
 		init_completion(&f[i].done);
 		if (IS_ERR(kthread_run(finder_thread, &f[i], "heap-kunit-find"))) {
 			f[i].wrong = 1;
@@ -969,12 +973,12 @@ static void dma_heap_buffer_many(struct kunit *test)
 	}
 
 	/* with a list that ends early, only who begins close by finds a page */
-	sg = dma_heap_find_chunk(priv, PFN_DOWN(DMA_HEAP_INDEX_STEP) - 1, &start);
+	sg = dma_heap_find_chunk(buffer, PFN_DOWN(DMA_HEAP_INDEX_STEP) - 1, &start);
 	KUNIT_ASSERT_NOT_NULL(test, sg);
 	sg_mark_end(sg);
-	KUNIT_EXPECT_NOT_NULL(test, dma_heap_find_chunk(priv, PFN_DOWN(DMA_HEAP_INDEX_STEP),
+	KUNIT_EXPECT_NOT_NULL(test, dma_heap_find_chunk(buffer, PFN_DOWN(DMA_HEAP_INDEX_STEP),
 							&start));
-	KUNIT_EXPECT_NOT_NULL(test, dma_heap_find_chunk(priv, MANY_CHUNKS - 1, &start));
+	KUNIT_EXPECT_NOT_NULL(test, dma_heap_find_chunk(buffer, MANY_CHUNKS - 1, &start));
 	KUNIT_EXPECT_EQ(test, start, MANY_CHUNKS - 1);
 	sg_unmark_end(sg);
 }

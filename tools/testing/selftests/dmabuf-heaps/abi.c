@@ -201,8 +201,8 @@ TEST_F(heap, fd_not_zero)
 }
 
 /*
- * Lengths are rounded up to pages; none, and those that wrap, are refused.  No
- * length is so large that trying it harms anybody.
+ * Lengths are rounded up to pages; none, and those that wrap, are refused.  The
+ * large ones can take what memory there is for a moment.
  */
 TEST_F_TIMEOUT(heap, lengths, 600)
 {

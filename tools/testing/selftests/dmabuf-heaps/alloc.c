@@ -79,15 +79,18 @@ FIXTURE_SETUP(alloc)
 	self->heap = heap_open(variant->name);
 	if (self->heap < 0)
 		SKIP(return, "cannot open heap %s: %s", variant->name, strerror(errno));
+	die_first();
 	self->log = log_open();
-	ASSERT_LE(0, self->log);
+	if (self->log < 0)
+		TH_LOG("what the kernel logs is not checked: %s", strerror(errno));
 }
 
 FIXTURE_TEARDOWN(alloc)
 {
 	if (self->heap < 0)
 		return;
-	close(self->log);
+	if (self->log >= 0)
+		close(self->log);
 	close(self->heap);
 }
 
@@ -225,6 +228,8 @@ static pid_t start_victim(size_t size)
 		return pid;
 	}
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	/* what it invokes is not what the test looks for in the log */
+	prctl(PR_SET_NAME, "victim");
 	p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	if (p == MAP_FAILED)
 		_exit(1);

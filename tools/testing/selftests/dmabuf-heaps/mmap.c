@@ -643,7 +643,7 @@ TEST_F(mmap, huge)
 	unsigned char *p;
 
 	if (!HUGE_PFNMAP)
-		SKIP(return, "this architecture maps no huge pages for drivers");
+		SKIP(return, "not known to map huge pages for drivers on this architecture");
 	if (huge_page_size() != self->huge)
 		SKIP(return, "no transparent huge pages, or very large ones");
 	if (strcmp(variant->name, "system") == 0)
