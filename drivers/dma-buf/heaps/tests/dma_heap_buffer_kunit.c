@@ -892,7 +892,8 @@ static void dma_heap_buffer_large(struct kunit *test)
 
 		KUNIT_EXPECT_PTR_EQ(test, dma_heap_find_chunk(buffer, at, &start), sgs[order[i]]);
 		KUNIT_EXPECT_EQ(test, start, at);
-		KUNIT_EXPECT_PTR_EQ(test, dma_heap_find_chunk(buffer, at + 5, &start), sgs[order[i]]);
+		KUNIT_EXPECT_PTR_EQ(test, dma_heap_find_chunk(buffer, at + 5, &start),
+				    sgs[order[i]]);
 		KUNIT_EXPECT_EQ(test, start, at);
 		KUNIT_EXPECT_PTR_EQ(test, dma_heap_find_chunk(buffer, at + chunk - 1, &start),
 				    sgs[order[i]]);
