@@ -5,6 +5,7 @@
 
 #include <kunit/static_stub.h>
 #include <kunit/visibility.h>
+#include <linux/cacheinfo.h>
 #include <linux/dma-buf.h>
 #include <linux/dma-direct.h>
 #include <linux/dma-heap.h>
@@ -57,7 +58,8 @@
  *   its address, 2 MiB at most. Memory that is locked is mapped by mmap(), page by
  *   page, as a huge page is unmapped when a part of it changes.
  * - The kernel uses the linear address of a buffer that is one chunk of low
- *   memory, and maps other buffers into the vmalloc area.
+ *   memory, and maps other buffers into the vmalloc area. So it does with all
+ *   buffers where caches can have aliases.
  *
  * Buffers of a heap with the property DMA_HEAP_WRITE_COMBINED are mapped
  * write-combined for the CPU, and with DMA_ATTR_UNCACHED by devices. There are no
@@ -423,7 +425,7 @@ static const struct vm_operations_struct dma_heap_buffer_vm_ops = {
 
 /*
  * Choose an address that equals the physical one modulo PMD_SIZE, if the first
- * chunk has room for a PMD. The memory needs no better alignment for that. The
+ * chunk holds an aligned PMD. The memory needs no better alignment for that. The
  * address is right for the following chunks as well if those before them are
  * whole PMDs, as the largest chunks of the system heap are.
  */
@@ -494,6 +496,9 @@ static void *dma_heap_buffer_linear_address(const struct dma_heap_buffer *buffer
 {
 	struct scatterlist *sg = buffer->table.sgl;
 
+	/* CPU accesses maintain caches of aliases in the vmalloc area only. */
+	if (cpu_dcache_is_aliasing())
+		return NULL;
 	/* If the last page is in low memory, all of them are. */
 	if (sg->length != buffer->len || is_write_combined(buffer) ||
 	    PageHighMem(sg_page(sg) + PFN_DOWN(buffer->len) - 1))
