@@ -59,8 +59,7 @@ TEST_F(heap, shared_mapping)
 	ASSERT_NE(MAP_FAILED, a);
 	EXPECT_EQ(0, a[size - 1]);
 	munmap(a, size);
-	EXPECT_EQ(MAP_FAILED, mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, buf, 0));
-	EXPECT_EQ(EACCES, errno);
+	EXPECT_ERRNO(EACCES, mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, buf, 0));
 	close(buf);
 
 	buf = heap_alloc(self->heap, size);
@@ -87,19 +86,14 @@ TEST_F(heap, size)
 	ASSERT_LE(0, buf);
 	EXPECT_EQ(size, lseek(buf, 0, SEEK_END));
 	EXPECT_EQ(0, lseek(buf, 0, SEEK_SET));
-	EXPECT_EQ(-1, lseek(buf, 1, SEEK_SET));
-	EXPECT_EQ(EINVAL, errno);
-	EXPECT_EQ(-1, lseek(buf, -1, SEEK_END));
-	EXPECT_EQ(EINVAL, errno);
-	EXPECT_EQ(-1, lseek(buf, 0, SEEK_CUR));
-	EXPECT_EQ(EINVAL, errno);
+	EXPECT_ERRNO(EINVAL, lseek(buf, 1, SEEK_SET));
+	EXPECT_ERRNO(EINVAL, lseek(buf, -1, SEEK_END));
+	EXPECT_ERRNO(EINVAL, lseek(buf, 0, SEEK_CUR));
 	EXPECT_EQ(0, fstat(buf, &st));
 	EXPECT_EQ(size, st.st_size);
 	EXPECT_EQ(-1, ftruncate(buf, 0));
-	EXPECT_EQ(-1, read(buf, &st, 1));
-	EXPECT_EQ(EINVAL, errno);
-	EXPECT_EQ(-1, write(buf, &st, 1));
-	EXPECT_EQ(EINVAL, errno);
+	EXPECT_ERRNO(EINVAL, read(buf, &st, 1));
+	EXPECT_ERRNO(EINVAL, write(buf, &st, 1));
 	close(buf);
 }
 
@@ -124,11 +118,9 @@ TEST_F(heap, sync_flags)
 	}
 	for (bit = 3; bit < 64; bit++) {
 		sync.flags = DMA_BUF_SYNC_RW | 1ULL << bit;
-		EXPECT_EQ(-1, ioctl(buf, DMA_BUF_IOCTL_SYNC, &sync));
-		EXPECT_EQ(EINVAL, errno);
+		EXPECT_ERRNO(EINVAL, ioctl(buf, DMA_BUF_IOCTL_SYNC, &sync));
 	}
-	EXPECT_EQ(-1, ioctl(buf, DMA_BUF_IOCTL_SYNC, NULL));
-	EXPECT_EQ(EFAULT, errno);
+	EXPECT_ERRNO(EFAULT, ioctl(buf, DMA_BUF_IOCTL_SYNC, NULL));
 	close(buf);
 }
 
@@ -171,10 +163,8 @@ TEST_F(heap, set_name)
 
 	memset(name, 'x', sizeof(name));
 	name[DMA_BUF_NAME_LEN] = '\0';
-	EXPECT_EQ(-1, ioctl(buf, DMA_BUF_SET_NAME, name));
-	EXPECT_EQ(EINVAL, errno);
-	EXPECT_EQ(-1, ioctl(buf, DMA_BUF_SET_NAME, NULL));
-	EXPECT_EQ(EFAULT, errno);
+	EXPECT_ERRNO(EINVAL, ioctl(buf, DMA_BUF_SET_NAME, name));
+	EXPECT_ERRNO(EFAULT, ioctl(buf, DMA_BUF_SET_NAME, NULL));
 	/* neither has changed it */
 	EXPECT_TRUE(fdinfo_has(buf, "name", seen, sizeof(seen)));
 	EXPECT_STREQ("a camera's", seen);
@@ -236,46 +226,6 @@ TEST_F(heap, mmap_matrix)
 	close(buf);
 }
 
-/* Advice that does not fit pages which nobody may swap or merge is refused. */
-TEST_F(heap, madvise)
-{
-	const int good[] = { MADV_NORMAL, MADV_RANDOM, MADV_SEQUENTIAL, MADV_DONTFORK };
-	const int bad[] = { MADV_DONTNEED, MADV_FREE, MADV_MERGEABLE, MADV_DOFORK, MADV_DODUMP,
-			    MADV_COLD, MADV_PAGEOUT };
-	const size_t size = 4 * self->page;
-	unsigned char *map;
-	unsigned int i;
-	int buf;
-
-	buf = heap_alloc(self->heap, size);
-	ASSERT_LE(0, buf);
-	map = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, buf, 0);
-	ASSERT_NE(MAP_FAILED, map);
-	memset(map, 0xa5, size);
-	for (i = 0; i < ARRAY_SIZE(good); i++) {
-		EXPECT_EQ(0, madvise(map, size, good[i])) {
-			TH_LOG("advice %d: %s", good[i], strerror(errno));
-		}
-	}
-	for (i = 0; i < ARRAY_SIZE(bad); i++) {
-		if (bad[i] == MADV_MERGEABLE) {
-			/* without KSM there is no such advice, with it, no effect */
-			madvise(map, size, bad[i]);
-			continue;
-		}
-		EXPECT_EQ(-1, madvise(map, size, bad[i])) {
-			TH_LOG("advice %d", bad[i]);
-		}
-		EXPECT_EQ(EINVAL, errno);
-	}
-	/* there are no holes in it */
-	EXPECT_EQ(-1, madvise(map, size, MADV_REMOVE));
-	for (i = 0; i < size; i++)
-		ASSERT_EQ(0xa5, map[i]);
-	munmap(map, size);
-	close(buf);
-}
-
 /* A line of smaps about the mapping at that address. */
 static bool smaps_has(void *map, const char *key, char *value, size_t size)
 {
@@ -298,6 +248,51 @@ static bool smaps_has(void *map, const char *key, char *value, size_t size)
 		fclose(f);
 
 	return found;
+}
+
+/* Advice that does not fit pages which nobody may swap or merge is refused. */
+TEST_F(heap, madvise)
+{
+	const int good[] = { MADV_NORMAL, MADV_RANDOM, MADV_SEQUENTIAL, MADV_DONTFORK };
+	const int bad[] = { MADV_DONTNEED, MADV_FREE, MADV_MERGEABLE, MADV_DOFORK, MADV_DODUMP,
+			    MADV_COLD, MADV_PAGEOUT };
+	const size_t size = 4 * self->page;
+	unsigned char *map;
+	char value[256];
+	unsigned int i;
+	int buf;
+
+	buf = heap_alloc(self->heap, size);
+	ASSERT_LE(0, buf);
+	map = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, buf, 0);
+	ASSERT_NE(MAP_FAILED, map);
+	if (smaps_has(map, "VmFlags", value, sizeof(value)) && !strstr(value, " pf ")) {
+		munmap(map, size);
+		close(buf);
+		SKIP(return, "this kernel maps pages that are the process's own");
+	}
+	memset(map, 0xa5, size);
+	for (i = 0; i < ARRAY_SIZE(good); i++) {
+		EXPECT_EQ(0, madvise(map, size, good[i])) {
+			TH_LOG("advice %d: %s", good[i], strerror(errno));
+		}
+	}
+	for (i = 0; i < ARRAY_SIZE(bad); i++) {
+		if (bad[i] == MADV_MERGEABLE) {
+			/* without KSM there is no such advice, with it, no effect */
+			madvise(map, size, bad[i]);
+			continue;
+		}
+		EXPECT_ERRNO(EINVAL, madvise(map, size, bad[i])) {
+			TH_LOG("advice %d", bad[i]);
+		}
+	}
+	/* there are no holes in it */
+	EXPECT_EQ(-1, madvise(map, size, MADV_REMOVE));
+	for (i = 0; i < size; i++)
+		ASSERT_EQ(0xa5, map[i]);
+	munmap(map, size);
+	close(buf);
 }
 
 /*
@@ -324,6 +319,11 @@ TEST_F(heap, seen_from_outside)
 		EXPECT_TRUE(geteuid() && (errno == EPERM || errno == ENOMEM));
 
 	if (smaps_has(map, "VmFlags", value, sizeof(value))) {
+		if (!strstr(value, " pf ")) {
+			munmap(map, size);
+			close(buf);
+			SKIP(return, "this kernel maps pages that are the process's own");
+		}
 		for (i = 0; i < ARRAY_SIZE(flags); i++) {
 			EXPECT_NE(NULL, strstr(value, flags[i])) {
 				TH_LOG("no%sin %s", flags[i], value);
@@ -336,13 +336,11 @@ TEST_F(heap, seen_from_outside)
 	there = (struct iovec) { map, sizeof(copy) };
 	/* which not every kernel has */
 	if (!process_vm_readv(getpid(), NULL, 0, NULL, 0, 0)) {
-		EXPECT_EQ(-1, process_vm_readv(getpid(), &here, 1, &there, 1, 0));
-		EXPECT_EQ(EFAULT, errno);
+		EXPECT_ERRNO(EFAULT, process_vm_readv(getpid(), &here, 1, &there, 1, 0));
 	}
 	mem = open("/proc/self/mem", O_RDONLY | O_CLOEXEC);
 	ASSERT_LE(0, mem);
-	EXPECT_EQ(-1, pread(mem, copy, sizeof(copy), (unsigned long)map));
-	EXPECT_EQ(EIO, errno);
+	EXPECT_ERRNO(EIO, pread(mem, copy, sizeof(copy), (unsigned long)map));
 	close(mem);
 	munmap(map, size);
 	close(buf);
@@ -504,9 +502,8 @@ TEST_F(heap, fences)
 	EXPECT_EQ(POLLIN | POLLOUT, ready.revents);
 
 	if (ioctl(buf, DMA_BUF_IOCTL_EXPORT_SYNC_FILE, &get) && errno == ENOTTY) {
-		TH_LOG("no sync files");
 		close(buf);
-		return;
+		SKIP(return, "this kernel has no sync files for dma-bufs");
 	}
 	ASSERT_LE(0, get.fd);
 	ready = (struct pollfd) { .fd = get.fd, .events = POLLIN };
@@ -516,11 +513,9 @@ TEST_F(heap, fences)
 	EXPECT_EQ(0, ioctl(buf, DMA_BUF_IOCTL_IMPORT_SYNC_FILE, &put));
 	close(get.fd);
 	put.fd = self->heap;
-	EXPECT_EQ(-1, ioctl(buf, DMA_BUF_IOCTL_IMPORT_SYNC_FILE, &put));
-	EXPECT_EQ(EINVAL, errno);
+	EXPECT_ERRNO(EINVAL, ioctl(buf, DMA_BUF_IOCTL_IMPORT_SYNC_FILE, &put));
 	get.flags = DMA_BUF_SYNC_END;
-	EXPECT_EQ(-1, ioctl(buf, DMA_BUF_IOCTL_EXPORT_SYNC_FILE, &get));
-	EXPECT_EQ(EINVAL, errno);
+	EXPECT_ERRNO(EINVAL, ioctl(buf, DMA_BUF_IOCTL_EXPORT_SYNC_FILE, &get));
 	close(buf);
 }
 
@@ -549,6 +544,8 @@ TEST_F(heap, zero_after_others)
 			}
 			for (n = 0; n < sizes[i]; n++)
 				seen += map[n] != 0;
+			if (seen)
+				TH_LOG("round %u, %zu bytes: %u not zero", round, sizes[i], seen);
 			memset(map, 0xff, sizes[i]);
 			if (pid) {
 				munmap(map, sizes[i]);

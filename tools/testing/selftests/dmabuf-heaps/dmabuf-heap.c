@@ -16,6 +16,8 @@
 #include <linux/dma-buf.h>
 #include <linux/dma-heap.h>
 #include <drm/drm.h>
+
+#include "heap.h"
 #include "kselftest.h"
 
 #define DEVPATH "/dev/dma_heap"
@@ -506,55 +508,59 @@ out:
 	close(heap_fd);
 }
 
-static int numer_of_heaps(void)
+/* Is it a heap that we were asked to test, and can? */
+static bool usable(const char *name)
 {
-	DIR *d = opendir(DEVPATH);
-	struct dirent *dir;
-	int heaps = 0;
+	char path[300];
+	int fd;
 
-	while ((dir = readdir(d))) {
-		if (!strncmp(dir->d_name, ".", 2))
-			continue;
-		if (!strncmp(dir->d_name, "..", 3))
-			continue;
-		heaps++;
+	if (!heap_is_wanted(name))
+		return false;
+	snprintf(path, sizeof(path), "%s/%s", DEVPATH, name);
+	fd = open(path, O_RDWR);
+	if (fd < 0) {
+		ksft_print_msg("open %s failed: %s\n", path, strerror(errno));
+		return false;
 	}
-	closedir(d);
+	close(fd);
 
-	return heaps;
+	return true;
 }
 
 int main(void)
 {
 	struct dirent *dir;
+	char *heaps[32];
+	int i, n = 0;
 	DIR *d;
 
 	ksft_print_header();
+	die_first();
 
 	d = opendir(DEVPATH);
-	if (!d) {
-		ksft_print_msg("No %s directory?\n", DEVPATH);
-		return KSFT_SKIP;
-	}
-
-	ksft_set_plan(12 * numer_of_heaps());
-
-	while ((dir = readdir(d))) {
-		if (!strncmp(dir->d_name, ".", 2))
-			continue;
-		if (!strncmp(dir->d_name, "..", 3))
-			continue;
-
-		ksft_print_msg("Testing heap: %s\n", dir->d_name);
-		ksft_print_msg("=======================================\n");
-		test_alloc_and_import(dir->d_name);
-		test_alloc_zeroed(dir->d_name, 4 * 1024);
-		test_alloc_zeroed(dir->d_name, ONE_MEG);
-		test_alloc_compat(dir->d_name);
-		test_alloc_errors(dir->d_name);
-		test_alloc_no_fd_leak_on_efault(dir->d_name);
+	if (!d)
+		ksft_exit_skip("No %s directory?\n", DEVPATH);
+	while (n < 32 && (dir = readdir(d))) {
+		if (usable(dir->d_name))
+			heaps[n++] = strdup(dir->d_name);
 	}
 	closedir(d);
+	if (!n)
+		ksft_exit_skip("There is no heap to test\n");
+
+	ksft_set_plan(12 * n);
+
+	for (i = 0; i < n; i++) {
+		ksft_print_msg("Testing heap: %s\n", heaps[i]);
+		ksft_print_msg("=======================================\n");
+		test_alloc_and_import(heaps[i]);
+		test_alloc_zeroed(heaps[i], 4 * 1024);
+		test_alloc_zeroed(heaps[i], ONE_MEG);
+		test_alloc_compat(heaps[i]);
+		test_alloc_errors(heaps[i]);
+		test_alloc_no_fd_leak_on_efault(heaps[i]);
+		free(heaps[i]);
+	}
 
 	ksft_finished();
 }

@@ -7,7 +7,7 @@
  * Needs CONFIG_FAULT_INJECTION with CONFIG_FAILSLAB, CONFIG_FAIL_PAGE_ALLOC
  * and CONFIG_FAULT_INJECTION_DEBUG_FS; CONFIG_FAULT_INJECTION_USERCOPY adds
  * copies from and to userspace.  The settings of these are left as the test
- * wants them.  Nobody else may use the heaps meanwhile.
+ * wants them.
  */
 
 #define _GNU_SOURCE
@@ -17,8 +17,15 @@
 
 #include <drm/drm.h>
 
-#include "heap.h"
-#include "kselftest_harness.h"
+/* Faults that were hit, and calls that failed for it. */
+struct sweep {
+	int fd;
+	unsigned int fired;
+	unsigned int failed;
+};
+
+#define HEAP_FIXTURE_OWN struct sweep
+#include "fixture.h"
 
 #define DEBUGFS "/sys/kernel/debug/"
 
@@ -74,87 +81,19 @@ static int open_vgem(void)
 	return -1;
 }
 
-/* Faults that were hit, and calls that failed for it. */
-struct sweep {
-	int fd;
-	unsigned int fired;
-	unsigned int failed;
-};
-
-FIXTURE(fail_nth)
+static void own_begin(struct __test_metadata *_metadata, FIXTURE_DATA(heap) * self)
 {
-	struct sweep sweep;
-	int heap;
-	int fds;
-	unsigned long long buffers;
-};
-
-FIXTURE_VARIANT(fail_nth)
-{
-	const char *heap;
-	const char *module;
-};
-
-FIXTURE_VARIANT_ADD(fail_nth, system)
-{
-	.heap = "system",
-	.module = "system_heap",
-};
-
-FIXTURE_VARIANT_ADD(fail_nth, default_cma_region)
-{
-	.heap = "default_cma_region",
-	.module = "cma_heap",
-};
-
-FIXTURE_VARIANT_ADD(fail_nth, system_uncached)
-{
-	.heap = "system-uncached",
-	.module = "system_heap",
-};
-
-FIXTURE_VARIANT_ADD(fail_nth, default_cma_region_uncached)
-{
-	.heap = "default_cma_region-uncached",
-	.module = "cma_heap",
-};
-
-FIXTURE_SETUP(fail_nth)
-{
-	self->heap = -1;
-	self->sweep.fd = open("/proc/thread-self/fail-nth", O_RDWR | O_CLOEXEC);
-	if (self->sweep.fd < 0)
+	self->own.fd = open("/proc/thread-self/fail-nth", O_RDWR | O_CLOEXEC);
+	if (self->own.fd < 0)
 		SKIP(return, "no fail-nth in this kernel");
 	if (!faults_set_up())
 		SKIP(return, "cannot set up the faults below " DEBUGFS);
-	self->heap = heap_open(variant->heap);
-	if (self->heap < 0)
-		SKIP(return, "cannot open heap %s: %s", variant->heap, strerror(errno));
-	self->fds = count_fds();
-	ASSERT_LT(0, self->fds);
-	if (!heap_counter(variant->heap, "buffers", &self->buffers)) {
-		close(self->heap);
-		self->heap = -1;
-		SKIP(return, "heaps are not counted in debugfs");
-	}
-	if (self->buffers) {
-		close(self->heap);
-		self->heap = -1;
-		SKIP(return, "somebody uses heap %s", variant->heap);
-	}
 }
 
-FIXTURE_TEARDOWN(fail_nth)
+static void own_end(struct __test_metadata *_metadata, FIXTURE_DATA(heap) * self)
 {
-	unsigned long long buffers;
-
-	if (self->heap < 0)
-		return;
-	EXPECT_EQ(self->fds, count_fds());
-	EXPECT_TRUE(heap_counter(variant->heap, "buffers", &buffers));
-	EXPECT_EQ(self->buffers, buffers);
-	close(self->heap);
-	close(self->sweep.fd);
+	if (self->own.fd >= 0)
+		close(self->own.fd);
 }
 
 static bool arm(int fd, unsigned int nth)
@@ -204,20 +143,20 @@ static bool last_round(struct __test_metadata *_metadata, struct sweep *sweep,
 }
 
 /* The ioctl, for a buffer of pieces of every size. */
-TEST_F_TIMEOUT(fail_nth, alloc, 300)
+TEST_F_TIMEOUT(heap, allocate, 300)
 {
 	struct dma_heap_allocation_data data;
 	unsigned int nth;
 	int ret, error;
 
-	for (nth = 1; nth < MAX_NTH && arm(self->sweep.fd, nth); nth++) {
+	for (nth = 1; nth < MAX_NTH && arm(self->own.fd, nth); nth++) {
 		data = (struct dma_heap_allocation_data) {
 			.len = (1 << 20) + (1 << 16) + 4096,
 			.fd_flags = O_RDWR | O_CLOEXEC,
 		};
 		ret = ioctl(self->heap, DMA_HEAP_IOCTL_ALLOC, &data);
 		error = errno;
-		if (last_round(_metadata, &self->sweep, nth, !ret, error)) {
+		if (last_round(_metadata, &self->own, nth, !ret, error)) {
 			EXPECT_EQ(0, ret);
 			if (!ret)
 				close(data.fd);
@@ -225,25 +164,25 @@ TEST_F_TIMEOUT(fail_nth, alloc, 300)
 		}
 		if (!ret)
 			close(data.fd);
-		ASSERT_EQ(self->fds, count_fds()) {
+		ASSERT_EQ(self->fds + 1, count_fds()) {
 			TH_LOG("fault %u", nth);
 		}
 	}
-	TH_LOG("%u faults, %u failures", self->sweep.fired, self->sweep.failed);
+	TH_LOG("%u faults, %u failures", self->own.fired, self->own.failed);
 	/* the buffer, its pages, the table, the dma-buf with its file and inode */
-	EXPECT_LT(6, self->sweep.fired);
-	EXPECT_LT(4, self->sweep.failed);
+	EXPECT_LT(6, self->own.fired);
+	EXPECT_LT(4, self->own.failed);
 }
 
-TEST_F_TIMEOUT(fail_nth, open, 300)
+TEST_F_TIMEOUT(heap, open_node, 300)
 {
 	unsigned int nth;
 	int fd, error;
 
-	for (nth = 1; nth < MAX_NTH && arm(self->sweep.fd, nth); nth++) {
-		fd = heap_open(variant->heap);
+	for (nth = 1; nth < MAX_NTH && arm(self->own.fd, nth); nth++) {
+		fd = heap_open(self->name);
 		error = errno;
-		if (last_round(_metadata, &self->sweep, nth, fd >= 0, error)) {
+		if (last_round(_metadata, &self->own, nth, fd >= 0, error)) {
 			EXPECT_LE(0, fd);
 			close(fd);
 			break;
@@ -251,11 +190,11 @@ TEST_F_TIMEOUT(fail_nth, open, 300)
 		if (fd >= 0)
 			close(fd);
 	}
-	TH_LOG("%u faults, %u failures", self->sweep.fired, self->sweep.failed);
-	EXPECT_LT(0, self->sweep.failed);
+	TH_LOG("%u faults, %u failures", self->own.fired, self->own.failed);
+	EXPECT_LT(0, self->own.failed);
 }
 
-TEST_F_TIMEOUT(fail_nth, map, 300)
+TEST_F_TIMEOUT(heap, map, 300)
 {
 	const size_t len = 2 << 20;
 	unsigned int nth;
@@ -264,10 +203,10 @@ TEST_F_TIMEOUT(fail_nth, map, 300)
 
 	buf = heap_alloc(self->heap, len);
 	ASSERT_LE(0, buf);
-	for (nth = 1; nth < MAX_NTH && arm(self->sweep.fd, nth); nth++) {
+	for (nth = 1; nth < MAX_NTH && arm(self->own.fd, nth); nth++) {
 		map = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_SHARED, buf, 0);
 		error = errno;
-		if (last_round(_metadata, &self->sweep, nth, map != MAP_FAILED, error)) {
+		if (last_round(_metadata, &self->own, nth, map != MAP_FAILED, error)) {
 			EXPECT_NE(MAP_FAILED, map);
 			munmap(map, len);
 			break;
@@ -276,8 +215,8 @@ TEST_F_TIMEOUT(fail_nth, map, 300)
 			munmap(map, len);
 	}
 	close(buf);
-	TH_LOG("%u faults, %u failures", self->sweep.fired, self->sweep.failed);
-	EXPECT_LT(0, self->sweep.failed);
+	TH_LOG("%u faults, %u failures", self->own.fired, self->own.failed);
+	EXPECT_LT(0, self->own.failed);
 }
 
 /*
@@ -285,7 +224,7 @@ TEST_F_TIMEOUT(fail_nth, map, 300)
  * its first page, the buffer has no room for a huge one, so there is a page table
  * to be allocated.
  */
-TEST_F_TIMEOUT(fail_nth, touch, 300)
+TEST_F_TIMEOUT(heap, touch, 300)
 {
 	const size_t len = 2 << 20;
 	unsigned int nth, error = 0;
@@ -300,24 +239,24 @@ TEST_F_TIMEOUT(fail_nth, touch, 300)
 	for (nth = 1; nth < MAX_NTH && !last; nth++) {
 		map = mmap(NULL, len - page, PROT_READ | PROT_WRITE, MAP_SHARED, buf, page);
 		ASSERT_NE(MAP_FAILED, map);
-		ASSERT_TRUE(arm(self->sweep.fd, nth));
+		ASSERT_TRUE(arm(self->own.fd, nth));
 		for (i = 0; i < len - page; i += page) {
 			before = __atomic_load_n(&map[i], __ATOMIC_RELAXED);
 			__atomic_store_n(&map[i], nth, __ATOMIC_RELAXED);
 			error |= before != (nth - 1) % 256;
 		}
-		last = last_round(_metadata, &self->sweep, nth, true, 0);
+		last = last_round(_metadata, &self->own, nth, true, 0);
 		munmap(map, len - page);
 	}
 	close(buf);
 	EXPECT_EQ(0, error);
-	TH_LOG("%u faults", self->sweep.fired);
-	if (!self->sweep.fired)
+	TH_LOG("%u faults", self->own.fired);
+	if (!self->own.fired)
 		SKIP(return, "page faults allocate nothing here");
 }
 
 /* A device attaches to the buffer, as vgem does, which never maps it. */
-TEST_F_TIMEOUT(fail_nth, attach, 300)
+TEST_F_TIMEOUT(heap, attach, 300)
 {
 	struct drm_prime_handle prime = {};
 	struct drm_gem_close gem = {};
@@ -331,11 +270,11 @@ TEST_F_TIMEOUT(fail_nth, attach, 300)
 		/* a new one each time: an import is remembered */
 		prime.fd = heap_alloc(self->heap, 1 << 20);
 		ASSERT_LE(0, prime.fd);
-		ASSERT_TRUE(arm(self->sweep.fd, nth));
+		ASSERT_TRUE(arm(self->own.fd, nth));
 		ret = ioctl(drm, DRM_IOCTL_PRIME_FD_TO_HANDLE, &prime);
 		error = errno;
 		if (!ret) {
-			bool last = last_round(_metadata, &self->sweep, nth, true, 0);
+			bool last = last_round(_metadata, &self->own, nth, true, 0);
 
 			gem.handle = prime.handle;
 			EXPECT_EQ(0, ioctl(drm, DRM_IOCTL_GEM_CLOSE, &gem));
@@ -344,16 +283,16 @@ TEST_F_TIMEOUT(fail_nth, attach, 300)
 				break;
 			continue;
 		}
-		last_round(_metadata, &self->sweep, nth, false, error);
+		last_round(_metadata, &self->own, nth, false, error);
 		close(prime.fd);
 	}
 	close(drm);
-	TH_LOG("%u faults, %u failures", self->sweep.fired, self->sweep.failed);
-	EXPECT_LT(0, self->sweep.failed);
+	TH_LOG("%u faults, %u failures", self->own.fired, self->own.failed);
+	EXPECT_LT(0, self->own.failed);
 }
 
 /* A device maps the buffer; any module will do that maps what its file is told to. */
-TEST_F_TIMEOUT(fail_nth, device, 300)
+TEST_F_TIMEOUT(heap, device, 300)
 {
 	int buf, len, ret, error, importer = open(DEBUGFS "heap_map", O_WRONLY | O_CLOEXEC);
 	unsigned int nth, i;
@@ -366,10 +305,10 @@ TEST_F_TIMEOUT(fail_nth, device, 300)
 	len = snprintf(cmd, sizeof(cmd), "map %d 1", buf);
 	/* debugging aids allocate now and then, which makes a sweep miss its neighbour */
 	for (i = 0; i < 4; i++) {
-		for (nth = 1; nth < MAX_NTH && arm(self->sweep.fd, nth); nth++) {
+		for (nth = 1; nth < MAX_NTH && arm(self->own.fd, nth); nth++) {
 			ret = write(importer, cmd, len);
 			error = errno;
-			if (last_round(_metadata, &self->sweep, nth, ret == len, error)) {
+			if (last_round(_metadata, &self->own, nth, ret == len, error)) {
 				EXPECT_EQ(len, ret);
 				break;
 			}
@@ -377,9 +316,9 @@ TEST_F_TIMEOUT(fail_nth, device, 300)
 	}
 	close(buf);
 	close(importer);
-	TH_LOG("%u faults, %u failures", self->sweep.fired, self->sweep.failed);
+	TH_LOG("%u faults, %u failures", self->own.fired, self->own.failed);
 	/* the attachment and its table at least */
-	EXPECT_LT(2, self->sweep.failed);
+	EXPECT_LT(2, self->own.failed);
 }
 
 /* A whole file, to be freed; NULL with errno set when it cannot be had. */
@@ -409,28 +348,42 @@ static void *read_whole(const char *path, size_t *size)
  * The module's beginning: the heap is there, or the module is not.  From
  * memory, because a failing finit_module() has a lot to say in the log.
  */
-TEST_F_TIMEOUT(fail_nth, load, 900)
+TEST_F_TIMEOUT(heap, load, 900)
 {
+	static const struct {
+		const char *heap, *module;
+	} modules[] = {
+		{ .heap = "system", .module = "system_heap" },
+		{ .heap = "system-uncached", .module = "system_heap" },
+		{ .heap = "default_cma_region", .module = "cma_heap" },
+		{ .heap = "default_cma_region-uncached", .module = "cma_heap" },
+	};
 	char path[512], node[300];
-	unsigned int nth;
+	unsigned int nth, i;
 	int ret, error;
 	size_t size;
 	void *ko;
 
-	module_path(path, sizeof(path), variant->module);
+	if (!may_disrupt())
+		SKIP(return, "not without DMABUF_DISRUPT=1");
+	for (i = 0; i < ARRAY_SIZE(modules) && strcmp(self->name, modules[i].heap); i++)
+		;
+	if (i == ARRAY_SIZE(modules))
+		SKIP(return, "which module has heap %s is not known", self->name);
+	module_path(path, sizeof(path), modules[i].module);
 	ko = read_whole(path, &size);
 	if (!ko)
 		SKIP(return, "%s: %s", path, strerror(errno));
-	snprintf(node, sizeof(node), HEAP_DIR "%s", variant->heap);
-	if (syscall(SYS_delete_module, variant->module, O_NONBLOCK)) {
+	snprintf(node, sizeof(node), HEAP_DIR "%s", self->name);
+	if (syscall(SYS_delete_module, modules[i].module, O_NONBLOCK)) {
 		free(ko);
-		SKIP(return, "cannot unload %s: %s", variant->module, strerror(errno));
+		SKIP(return, "cannot unload %s: %s", modules[i].module, strerror(errno));
 	}
 
-	for (nth = 1; nth < MAX_NTH && arm(self->sweep.fd, nth); nth++) {
+	for (nth = 1; nth < MAX_NTH && arm(self->own.fd, nth); nth++) {
 		ret = syscall(SYS_init_module, ko, size, "");
 		error = errno;
-		if (last_round(_metadata, &self->sweep, nth, !ret, error)) {
+		if (last_round(_metadata, &self->own, nth, !ret, error)) {
 			EXPECT_EQ(0, ret);
 			EXPECT_EQ(0, access(node, F_OK));
 			break;
@@ -441,13 +394,13 @@ TEST_F_TIMEOUT(fail_nth, load, 900)
 			}
 			continue;
 		}
-		ASSERT_EQ(0, syscall(SYS_delete_module, variant->module, O_NONBLOCK)) {
+		ASSERT_EQ(0, syscall(SYS_delete_module, modules[i].module, O_NONBLOCK)) {
 			TH_LOG("fault %u: %s", nth, strerror(errno));
 		}
 	}
 	free(ko);
-	TH_LOG("%u faults, %u failures", self->sweep.fired, self->sweep.failed);
-	EXPECT_LT(20, self->sweep.failed);
+	TH_LOG("%u faults, %u failures", self->own.fired, self->own.failed);
+	EXPECT_LT(20, self->own.failed);
 }
 
 TEST_HARNESS_MAIN

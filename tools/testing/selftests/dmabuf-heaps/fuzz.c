@@ -5,7 +5,8 @@
  * call but that the kernel survives it, and nothing is left in the end.
  *
  * DMABUF_FUZZ_CALLS is how many calls, DMABUF_FUZZ_SEED makes the same ones
- * again: the log has the seed of this run.  What a call draws depends on the seed
+ * again: the log has the seed of this run.  Lengths that are too much for any
+ * machine are drawn with DMABUF_DISRUPT=1 only.  What a call draws depends on the seed
  * and on its number alone, so that a call which ends otherwise than it did, for
  * want of memory perhaps, does not change those after it.
  */
@@ -63,9 +64,13 @@ static unsigned int below(struct walk *w, unsigned int n)
 /* Mostly small, so that memory lasts, and now and then anything that is too much. */
 static __u64 length(struct walk *w)
 {
+	__u64 too_much;
+
 	switch (below(w, 8)) {
 	case 0:
-		return next(w) | 1ULL << 44;
+		/* which kernels may try to find; draw it anyway, for those after it */
+		too_much = next(w) | 1ULL << 44;
+		return may_disrupt() ? too_much : 0;
 	case 1:
 		return below(w, 4) * 1ULL - 1;
 	case 2:
@@ -331,7 +336,7 @@ static void open_heaps(struct walk *w)
 
 	n = scandir(HEAP_DIR, &names, NULL, alphasort);
 	for (i = 0; i < n; i++) {
-		fd = names[i]->d_name[0] != '.' ? heap_open(names[i]->d_name) : -1;
+		fd = heap_is_wanted(names[i]->d_name) ? heap_open(names[i]->d_name) : -1;
 		if (fd >= 0 && w->nr_heaps < HEAPS)
 			w->heaps[w->nr_heaps++] = fd;
 		else if (fd >= 0)

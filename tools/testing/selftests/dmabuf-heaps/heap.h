@@ -32,6 +32,10 @@ static inline int heap_open(const char *name)
 	return open(path, O_RDONLY | O_CLOEXEC);
 }
 
+/* The errno with which a system call fails, or 0 when it succeeds. */
+#define ERRNO_OF(call) ({ errno = 0; (long)(call) == -1 ? errno : 0; })
+#define EXPECT_ERRNO(error, call) EXPECT_EQ(error, ERRNO_OF(call))
+
 /* The new dma-buf's fd, or -1 with errno set. */
 static inline int heap_alloc_flags(int heap, __u64 len, __u32 fd_flags, __u64 heap_flags)
 {
@@ -94,6 +98,70 @@ static inline bool heap_counter(const char *heap, const char *key, unsigned long
 	fclose(f);
 
 	return found;
+}
+
+/*
+ * DMABUF_DISRUPT=1 in the environment says that nobody else needs the machine:
+ * tests may take most of its memory, unload modules and switch CPUs off.
+ */
+static inline bool may_disrupt(void)
+{
+	const char *value = getenv("DMABUF_DISRUPT");
+
+	return value && *value && strcmp(value, "0");
+}
+
+/* Contents that programs cannot look at, as far as the name says. */
+static inline bool heap_is_secret(const char *heap)
+{
+	return !strncmp(heap, "protected", 9) || strstr(heap, "secure");
+}
+
+/* One of all heaps, for a test of many: is it to be tested? */
+static inline bool heap_is_wanted(const char *heap)
+{
+	const char *only = getenv("DMABUF_HEAP");
+
+	return heap[0] != '.' && !heap_is_secret(heap) && (!only || !strcmp(only, heap));
+}
+
+/* Does another process have a buffer of the heap, as far as we may see? */
+static inline bool heap_used_by_others(const char *heap)
+{
+	char command[512];
+
+	snprintf(command, sizeof(command),
+		 "for f in /proc/[0-9]*/fdinfo/*; do case $f in /proc/%d/*|/proc/$$/*) ;; "
+		 "*) grep -qs '^exp_name:[[:space:]]*%s$' $f && exit 0 ;; esac; done; exit 1",
+		 getpid(), heap);
+
+	return !system(command);
+}
+
+/* Says the heap, or its name. */
+static inline bool heap_is_contiguous(const char *heap)
+{
+	static const char * const names[] = {
+		"default_cma_region", "default_cma_region-uncached", "reserved", "linux,cma",
+		"default-pool", NULL,
+	};
+	const char * const *name;
+	bool yes = false;
+	char line[512];
+	FILE *f;
+
+	for (name = names; *name; name++)
+		yes |= !strcmp(heap, *name);
+	snprintf(line, sizeof(line), "/sys/kernel/debug/dma_heap/%s", heap);
+	f = fopen(line, "re");
+	while (f && fgets(line, sizeof(line), f)) {
+		if (!strncmp(line, "properties:", 11))
+			yes = strstr(line, " contiguous");
+	}
+	if (f)
+		fclose(f);
+
+	return yes;
 }
 
 /* Where the module of a heap is, when it is one. */
