@@ -4,23 +4,8 @@
 set -euo pipefail
 shopt -s inherit_errexit nullglob
 
-TOP=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
-BUILD=$TOP/build
-LINUX=$BUILD/linux
-# The base alone and what is built of it. A tree and its objects are neighbours,
-# there as in build/: the commands of both builds are then the same, and ccache
-# serves one with what it kept of the other.
-BASE_BUILD=$BUILD/base
-SERIES=$TOP/series
-PATCHES=$TOP/patches
+export PATH=/usr/bin:/bin:/usr/sbin:/sbin:$PATH LC_ALL=C.UTF-8
 ME=$(basename "$0")
-JOBS=$(($(nproc) + 1))
-export PATH=/usr/bin:/bin:/usr/sbin:/sbin:$PATH
-export LC_ALL=C.UTF-8 GIT_CONFIG_GLOBAL=$TOP/scripts/gitconfig GIT_CONFIG_SYSTEM=/dev/null
-# git must not take the repository around build/ for one that is missing there
-export GIT_CEILING_DIRECTORIES=$BUILD
-export GIT_OPTIONAL_LOCKS=0 GIT_EDITOR=: GIT_PAGER=cat
-unset GIT_DIR GIT_WORK_TREE GIT_INDEX_FILE MAKEFLAGS KBUILD_OUTPUT ARCH CROSS_COMPILE
 
 say() { printf '%s\n' "$*" >&2; }
 die() {
@@ -28,6 +13,37 @@ die() {
 	say "$ME: $*"
 	exit 1
 }
+
+# make takes no path with a space, a colon or a "#", and other characters mean
+# something to sed, QEMU or git.  A clone in such a folder goes by a link in a
+# folder of the user's cache, beside which its build/ is.
+TOP=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
+plain_path() { [[ $1 != *[^[:alnum:]/._+@~-]* ]]; }
+if ! plain_path "$TOP"; then
+	elsewhere=${XDG_CACHE_HOME:-${HOME:?}/.cache}/dma-buf-heaps/$(sha256sum <<<"$TOP" | cut -c1-16)
+	mkdir -p "$elsewhere/build" || die "cannot write to $elsewhere"
+	ln -sfT "$TOP" "$elsewhere/clone"
+	ln -sfT "$elsewhere/build" "$TOP/build" || die "$TOP/build is to be a link to $elsewhere/build"
+	TOP=$elsewhere/clone
+fi
+mkdir -p "$TOP/build/log" 2>/dev/null || die "cannot write to $TOP/build"
+touch "$TOP/build/.gitignore" 2>/dev/null || die "cannot write to $TOP/build"
+BUILD=$(cd "$TOP/build" && pwd -P)
+plain_path "$TOP$BUILD" || die "make takes no folder like $BUILD;" \
+	"set XDG_CACHE_HOME to one with nothing but letters, digits and /._+@~- in its path"
+LINUX=$BUILD/linux
+# The base alone and what is built of it. A tree and its objects are neighbours,
+# there as in build/: the commands of both builds are then the same, and ccache
+# serves one with what it kept of the other.
+BASE_BUILD=$BUILD/base
+SERIES=$TOP/series
+PATCHES=$TOP/patches
+JOBS=$(($(nproc) + 1))
+export GIT_CONFIG_GLOBAL=$TOP/scripts/gitconfig GIT_CONFIG_SYSTEM=/dev/null
+# git must not take the repository around build/ for one that is missing there
+export GIT_CEILING_DIRECTORIES=$BUILD
+export GIT_OPTIONAL_LOCKS=0 GIT_EDITOR=: GIT_PAGER=cat
+unset GIT_DIR GIT_WORK_TREE GIT_INDEX_FILE MAKEFLAGS KBUILD_OUTPUT ARCH CROSS_COMPILE
 
 trap 'die "interrupted"' INT TERM HUP
 trap 'die "stopped at ${BASH_SOURCE[0]##*/}:$LINENO: $BASH_COMMAND"' ERR
@@ -68,9 +84,6 @@ apt_install() {
 }
 
 # ---- running things -------------------------------------------------------
-
-mkdir -p "$BUILD/log" 2>/dev/null || die "cannot write to $BUILD"
-touch "$BUILD/.gitignore" 2>/dev/null || die "cannot write to $BUILD"
 
 # lock: one run at a time uses build/
 lock() {
