@@ -43,6 +43,11 @@ export GIT_CONFIG_GLOBAL=$TOP/scripts/gitconfig GIT_CONFIG_SYSTEM=/dev/null
 # git must not take the repository around build/ for one that is missing there
 export GIT_CEILING_DIRECTORIES=$BUILD
 export GIT_OPTIONAL_LOCKS=0 GIT_EDITOR=: GIT_PAGER=cat
+# What ccache keeps is in the user's own place, unless there is none, and serves
+# every clone: neither the folder nor user, host and time get into an object.
+[ -n "${CCACHE_DIR:-}" ] || [ -w "${HOME:-}" ] || export CCACHE_DIR=$BUILD/ccache
+export CCACHE_DEPEND=1 CCACHE_BASEDIR=$BUILD CCACHE_NOHASHDIR=1
+export KBUILD_BUILD_TIMESTAMP=@0 KBUILD_BUILD_USER=heaps KBUILD_BUILD_HOST=heaps
 unset GIT_DIR GIT_WORK_TREE GIT_INDEX_FILE MAKEFLAGS KBUILD_OUTPUT ARCH CROSS_COMPILE
 
 trap 'die "interrupted"' INT TERM HUP
@@ -249,15 +254,12 @@ variant() {
 	esac
 }
 
-# kmake SOURCE OBJECTS ARGS...: make for the variant chosen last.  The
-# names of user and host stay out of the kernel, so that ccache can serve it.
+# kmake SOURCE OBJECTS ARGS...: make for the variant chosen last
 kmake() {
 	local src=$1 obj=$2
 	shift 2
 
-	env CCACHE_DIR="$BUILD/ccache" CCACHE_DEPEND=1 CCACHE_BASEDIR="$BUILD" CCACHE_NOHASHDIR=1 \
-		KBUILD_BUILD_TIMESTAMP=@0 KBUILD_BUILD_USER=heaps KBUILD_BUILD_HOST=heaps \
-		make -C "$src" O="$obj" ARCH="$V_ARCH" CROSS_COMPILE="$V_CROSS" \
+	make -C "$src" O="$obj" ARCH="$V_ARCH" CROSS_COMPILE="$V_CROSS" \
 		CC="ccache ${V_CROSS}gcc" -j"$JOBS" "$@"
 }
 
