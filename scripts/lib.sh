@@ -1,4 +1,5 @@
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2034
+# (what is set here and used by the commands only)
 # Shared by the commands in scripts/; not a command itself.
 
 set -euo pipefail
@@ -117,8 +118,7 @@ run() {
 	"$@" >"$log" 2>&1 </dev/null &
 	set +m
 	pid=$!
-	# shellcheck disable=SC2064
-	trap "kill -TERM -- -$pid 2>/dev/null; die interrupted" INT TERM HUP
+	trap 'kill -TERM -- "-$pid" 2>/dev/null; die "interrupted"' INT TERM HUP
 	if [ -t 2 ]; then
 		while kill -0 "$pid" 2>/dev/null; do
 			note=$(tail -n 1 "$log" 2>/dev/null | tr -d '\r' | tr -c '[:print:]' ' ' || true)
@@ -141,8 +141,7 @@ run() {
 
 # mirrors: the machine's own sources that carry a main section
 mirrors() {
-	# shellcheck disable=SC2016
-	apt-get indextargets --format '$(COMPONENT) $(RELEASE) $(REPO_URI)' 'Created-By: Packages' |
+	apt-get indextargets --format "\$(COMPONENT) \$(RELEASE) \$(REPO_URI)" 'Created-By: Packages' |
 		awk '$1 == "main" && $2 !~ /security|nodistro/ && !seen[$3]++ { print $3 }'
 }
 
@@ -309,12 +308,12 @@ worktree_at() {
 # targets TREE: for make, the folders the series is at home in and, on x86_64,
 # where all of them are configured, the files it touches elsewhere
 targets() {
-	local home='drivers/dma-buf drivers/tee kernel/dma' t
+	local home=(drivers/dma-buf drivers/tee kernel/dma) t
 
 	{
-		printf '%s/\n' $home
+		printf '%s/\n' "${home[@]}"
 		[ "$V_ARCH" != x86_64 ] || git -C "$LINUX" diff --name-only --no-renames --diff-filter=AM base HEAD -- '*.c' \
-			':!tools' ':!samples' ':!Documentation' $(printf ':!%s ' $home) | sed 's/c$/o/'
+			':!tools' ':!samples' ':!Documentation' "${home[@]/#/:!}" | sed 's/c$/o/'
 	} | while read -r t; do
 		if [ -e "$1/${t%.o}" ] || [ -e "$1/${t%.o}.c" ]; then echo "$t"; fi
 	done
@@ -339,8 +338,7 @@ ktap() {
 	(trap - ERR; set -e; "$@") >"$log" 2>&1 </dev/null &
 	set +m
 	pid=$!
-	# shellcheck disable=SC2064
-	trap "kill -TERM -- -$pid 2>/dev/null; die interrupted" INT TERM HUP
+	trap 'kill -TERM -- "-$pid" 2>/dev/null; die "interrupted"' INT TERM HUP
 	wait "$pid" || rc=$?
 	trap 'die "interrupted"' INT TERM HUP
 	case $rc in
