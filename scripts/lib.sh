@@ -325,11 +325,11 @@ KTAP_N=0 KTAP_FAILED=0
 
 ktap_header() { printf 'KTAP version 1\n1..%d\n' "$1"; }
 
-# ktap NAME COMMAND...: one result.  What the command prints is shown when it
-# fails.  It runs with errexit in force, and therefore in the background: a
-# subshell in a condition would not have it.
+# ktap NAME COMMAND...: one result, and "# time SECONDS NAME" before it.  What the
+# command prints is shown when it fails.  It runs with errexit in force, and
+# therefore in the background: a subshell in a condition would not have it.
 ktap() {
-	local name=$1 log rc=0 pid
+	local name=$1 log start=$SECONDS rc=0 pid
 	shift
 
 	log=$BUILD/log/$(printf %.60s "$ME-$name" | tr -c 'A-Za-z0-9._\n-' _).log
@@ -341,6 +341,7 @@ ktap() {
 	trap 'kill -TERM -- "-$pid" 2>/dev/null; die "interrupted"' INT TERM HUP
 	wait "$pid" || rc=$?
 	trap 'die "interrupted"' INT TERM HUP
+	printf '# time %d %s\n' $((SECONDS - start)) "$name"
 	case $rc in
 	0) printf 'ok %d %s\n' "$KTAP_N" "$name" ;;
 	4) printf 'ok %d %s # SKIP %s\n' "$KTAP_N" "$name" "$(tail -n 1 "$log")" ;;
