@@ -249,7 +249,7 @@ variant() {
 	case $machine in
 	x86_64) V_ARCH=x86_64 V_CROSS='' V_IMAGE=arch/x86/boot/bzImage ;;
 	arm64) V_ARCH=arm64 V_CROSS=aarch64-linux-gnu- V_IMAGE=arch/arm64/boot/Image
-		V_PACKAGES+=(gcc-aarch64-linux-gnu libc6-dev-arm64-cross) ;;
+		V_PACKAGES+=(gcc-aarch64-linux-gnu libc6-dev-arm64-cross gcc-arm-linux-gnueabihf libc6-dev-armhf-cross) ;;
 	esac
 }
 

@@ -6,8 +6,10 @@
 
 #include <kunit/test.h>
 
+#include <linux/cma.h>
 #include <linux/dma-buf.h>
 #include <linux/dma-heap.h>
+#include <linux/dma-map-ops.h>
 #include <linux/fcntl.h>
 #include <linux/gfp.h>
 #include <linux/highmem.h>
@@ -80,12 +82,36 @@ static void cma_heap_one_run(struct kunit *test)
 	dma_buf_unmap_attachment_unlocked(attach, sgt, DMA_BIDIRECTIONAL);
 }
 
+/* Each region has a heap, but for one that CMA could not activate, and has none. */
+static void cma_heap_regions(struct kunit *test)
+{
+	struct cma *cma, *default_cma = dev_get_cma_area(NULL);
+	unsigned int i, regions = 0;
+	struct dma_heap *heap;
+	const char *name;
+
+	for (i = 0; (cma = dma_contiguous_get_area_by_idx(i)); i++) {
+		name = cma_heap_name(cma_get_name(cma), cma == default_cma);
+		if (!name)
+			continue;
+		regions++;
+		heap = dma_heap_kunit_find(name);
+		KUNIT_EXPECT_EQ_MSG(test, !!heap, !!cma_get_size(cma),
+				    "region %s of %lu bytes, heap %s",
+				    cma_get_name(cma), cma_get_size(cma), name);
+		dma_heap_kunit_put(heap);
+	}
+	if (!regions)
+		kunit_skip(test, "this machine has no CMA region; try cma=64M");
+}
+
 static struct kunit_case cma_heap_cases[] = {
 	KUNIT_CASE(cma_heap_killed),
 	KUNIT_CASE(cma_heap_clear_killed),
 	KUNIT_CASE(cma_heap_zeroed),
 	KUNIT_CASE(cma_heap_too_large),
 	KUNIT_CASE(cma_heap_one_run),
+	KUNIT_CASE(cma_heap_regions),
 	{}
 };
 

@@ -11,11 +11,13 @@
 
 #include <linux/atomic.h>
 #include <linux/completion.h>
+#include <linux/container_of.h>
 #include <linux/device.h>
 #include <linux/dma-buf.h>
+#include <linux/dma-direct.h>
 #include <linux/dma-fence.h>
 #include <linux/dma-heap.h>
-#include <linux/dma-mapping.h>
+#include <linux/dma-map-ops.h>
 #include <linux/dma-resv.h>
 #include <linux/fcntl.h>
 #include <linux/file.h>
@@ -23,13 +25,17 @@
 #include <linux/iosys-map.h>
 #include <linux/jiffies.h>
 #include <linux/kthread.h>
+#include <linux/log2.h>
 #include <linux/mm.h>
+#include <linux/mman.h>
 #include <linux/module.h>
 #include <linux/pfn.h>
 #include <linux/scatterlist.h>
 #include <linux/sizes.h>
 #include <linux/slab.h>
 #include <linux/string.h>
+#include <linux/swiotlb.h>
+#include <linux/workqueue.h>
 
 #include "../../dma-heap-private.h"
 #include "heap_kunit_helpers.h"
@@ -39,113 +45,9 @@
 /* pages of a PMD on most machines, and of a large chunk on all */
 #define PMD_PAGES	512
 
-#define MAX_CHUNKS	8
-
-/* A heap of chunks to order. */
-struct fake_heap {
-	struct dma_heap *heap;
-	/* the chunks of every buffer, in pages; what is left of len is one more */
-	unsigned int chunks[MAX_CHUNKS];
-	unsigned long dma_attrs;
-	/* the buffers that were given back */
-	atomic_t released;
-};
-
-struct fake_buffer {
-	struct dma_heap_buffer base;
-	struct fake_heap *fake;
-};
-
-static void fake_free(struct fake_buffer *buffer)
-{
-	struct scatterlist *sg;
-	unsigned int i;
-
-	for_each_sgtable_sg(&buffer->base.table, sg, i) {
-		if (sg_page(sg))
-			free_pages_exact(page_address(sg_page(sg)), sg->length);
-	}
-	sg_free_table(&buffer->base.table);
-	kfree(buffer);
-}
-
-static void fake_release(struct dma_heap_buffer *base)
-{
-	struct fake_buffer *buffer = container_of(base, struct fake_buffer, base);
-
-	atomic_inc(&buffer->fake->released);
-	fake_free(buffer);
-}
-
-static struct dma_buf *fake_allocate(struct dma_heap *heap, unsigned long len,
-				     u32 fd_flags, u64 heap_flags)
-{
-	struct fake_heap *fake = dma_heap_get_drvdata(heap);
-	unsigned long left = PFN_DOWN(len);
-	struct fake_buffer *buffer;
-	struct dma_buf *dmabuf;
-	struct scatterlist *sg;
-	unsigned int i, n;
-	void *p;
-
-	buffer = kzalloc_obj(*buffer);
-	if (!buffer)
-		return ERR_PTR(-ENOMEM);
-	buffer->fake = fake;
-	buffer->base.len = len;
-	buffer->base.dma_attrs = fake->dma_attrs;
-	buffer->base.release = fake_release;
-
-	for (n = 0; n < MAX_CHUNKS && fake->chunks[n] && left > fake->chunks[n]; n++)
-		left -= fake->chunks[n];
-	if (sg_alloc_table(&buffer->base.table, n + 1, GFP_KERNEL)) {
-		kfree(buffer);
-		return ERR_PTR(-ENOMEM);
-	}
-	for_each_sgtable_sg(&buffer->base.table, sg, i) {
-		unsigned long pages = i < n ? fake->chunks[i] : left;
-
-		p = alloc_pages_exact(pages * PAGE_SIZE, GFP_KERNEL | __GFP_ZERO);
-		if (!p) {
-			fake_free(buffer);
-			return ERR_PTR(-ENOMEM);
-		}
-		sg_set_page(sg, virt_to_page(p), pages * PAGE_SIZE, 0);
-	}
-
-	dmabuf = dma_heap_buffer_export(heap, &buffer->base, fd_flags);
-	if (IS_ERR(dmabuf))
-		fake_free(buffer);
-
-	return dmabuf;
-}
-
-static const struct dma_heap_ops fake_ops = {
-	.allocate = fake_allocate,
-};
-
-static void fake_heap_remove(void *heap)
-{
-	dma_heap_remove(heap);
-}
-
 static struct fake_heap *fake_heap_props(struct kunit *test, u32 properties)
 {
-	struct dma_heap_export_info info = {
-		.name = HEAP_NAME,
-		.ops = &fake_ops,
-		.properties = properties,
-	};
-	struct fake_heap *fake;
-
-	fake = kunit_kzalloc(test, sizeof(*fake), GFP_KERNEL);
-	KUNIT_ASSERT_NOT_NULL(test, fake);
-	info.priv = fake;
-	fake->heap = dma_heap_add(&info);
-	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, fake->heap);
-	KUNIT_ASSERT_EQ(test, kunit_add_action_or_reset(test, fake_heap_remove, fake->heap), 0);
-
-	return fake;
+	return heap_kunit_fake(test, HEAP_NAME, properties);
 }
 
 static struct fake_heap *fake_heap(struct kunit *test)
@@ -186,21 +88,35 @@ struct invalid_case {
 };
 
 static const struct invalid_case invalid_cases[] = {
-	{ "no length", 0, 1, { }, { PAGE_SIZE } },
-	{ "part of a page", PAGE_SIZE - 1, 1, { }, { PAGE_SIZE - 1 } },
-	{ "no table", PAGE_SIZE, 0 },
-	{ "no release", PAGE_SIZE, 1, { }, { PAGE_SIZE }, .no_release = true },
-	{ "empty entry", PAGE_SIZE, 2, { }, { PAGE_SIZE, 0 } },
-	{ "offset", PAGE_SIZE, 1, { SZ_1K }, { PAGE_SIZE } },
-	{ "offset in the second entry", 2 * PAGE_SIZE, 2, { 0, SZ_1K }, { PAGE_SIZE, PAGE_SIZE } },
-	{ "parts of pages", 2 * PAGE_SIZE, 2, { }, { PAGE_SIZE - SZ_1K, PAGE_SIZE + SZ_1K } },
-	{ "less than the length", 3 * PAGE_SIZE, 2, { }, { PAGE_SIZE, PAGE_SIZE } },
-	{ "more than the length", PAGE_SIZE, 2, { }, { PAGE_SIZE, PAGE_SIZE } },
-	{ "one entry too long", PAGE_SIZE, 1, { }, { 2 * PAGE_SIZE } },
-	{ "not contiguous", 2 * PAGE_SIZE, 2, { }, { PAGE_SIZE, PAGE_SIZE }, .contiguous = true },
+	{ .name = "no length", .nents = 1, .length = { PAGE_SIZE } },
+	{ .name = "part of a page", .len = PAGE_SIZE - 1, .nents = 1,
+	  .length = { PAGE_SIZE - 1 } },
+	{ .name = "no table", .len = PAGE_SIZE },
+	{ .name = "no release", .len = PAGE_SIZE, .nents = 1, .length = { PAGE_SIZE },
+	  .no_release = true },
+	{ .name = "empty entry", .len = PAGE_SIZE, .nents = 2, .length = { PAGE_SIZE, 0 } },
+	{ .name = "offset", .len = PAGE_SIZE, .nents = 1, .offset = { SZ_1K },
+	  .length = { PAGE_SIZE } },
+	{ .name = "offset in the second entry", .len = 2 * PAGE_SIZE, .nents = 2,
+	  .offset = { 0, SZ_1K }, .length = { PAGE_SIZE, PAGE_SIZE } },
+	{ .name = "parts of pages", .len = 2 * PAGE_SIZE, .nents = 2,
+	  .length = { PAGE_SIZE - SZ_1K, PAGE_SIZE + SZ_1K } },
+	{ .name = "less than the length", .len = 3 * PAGE_SIZE, .nents = 2,
+	  .length = { PAGE_SIZE, PAGE_SIZE } },
+	{ .name = "more than the length", .len = PAGE_SIZE, .nents = 2,
+	  .length = { PAGE_SIZE, PAGE_SIZE } },
+	{ .name = "one entry too long", .len = PAGE_SIZE, .nents = 1,
+	  .length = { 2 * PAGE_SIZE } },
+	{ .name = "not contiguous", .len = 2 * PAGE_SIZE, .nents = 2,
+	  .length = { PAGE_SIZE, PAGE_SIZE }, .contiguous = true },
 };
 
 KUNIT_ARRAY_PARAM_DESC(invalid, invalid_cases, name);
+
+static void refused_release(struct dma_heap_buffer *buffer)
+{
+	KUNIT_FAIL(kunit_get_current_test(), "the refused buffer was given back");
+}
 
 /* A buffer that its table does not describe is refused, and stays the heap's. */
 static void dma_heap_buffer_invalid(struct kunit *test)
@@ -215,7 +131,7 @@ static void dma_heap_buffer_invalid(struct kunit *test)
 	page = alloc_page(GFP_KERNEL);
 	KUNIT_ASSERT_NOT_NULL(test, page);
 	if (!param->no_release)
-		buffer.release = fake_release;
+		buffer.release = refused_release;
 	if (param->nents) {
 		sg_init_table(sgl, param->nents);
 		/* twice the same page is no run either */
@@ -227,7 +143,6 @@ static void dma_heap_buffer_invalid(struct kunit *test)
 	}
 	KUNIT_EXPECT_PTR_EQ(test, dma_heap_buffer_export(fake->heap, &buffer, O_RDWR),
 			    ERR_PTR(-EINVAL));
-	KUNIT_EXPECT_EQ(test, atomic_read(&fake->released), 0);
 	__free_page(page);
 }
 
@@ -272,10 +187,10 @@ static void dma_heap_buffer_release(struct kunit *test)
 	get_dma_buf(dmabuf);
 	dma_buf_put(dmabuf);
 	flush_delayed_fput();
-	KUNIT_EXPECT_EQ(test, atomic_read(&fake->released), 0);
+	KUNIT_EXPECT_EQ(test, atomic_read(&fake->freed), 0);
 	dma_buf_put(dmabuf);
 	flush_delayed_fput();
-	KUNIT_EXPECT_EQ(test, atomic_read(&fake->released), 1);
+	KUNIT_EXPECT_EQ(test, atomic_read(&fake->freed), 1);
 }
 
 static struct sg_table *foreign_map(struct dma_buf_attachment *attachment,
@@ -323,18 +238,18 @@ static void dma_heap_buffer_whose(struct kunit *test)
 struct layout {
 	const char *name;
 	unsigned long pages;
-	unsigned int chunks[MAX_CHUNKS];
+	unsigned int chunks[FAKE_MAX_CHUNKS];
 };
 
 static const struct layout layouts[] = {
-	{ "a page", 1, },
-	{ "two pages", 2, },
-	{ "two chunks", 2, { 1 } },
-	{ "a chunk for a PMD, almost", PMD_PAGES - 1, },
-	{ "a chunk for a PMD", PMD_PAGES, },
-	{ "a chunk for a PMD and a page", PMD_PAGES + 1, { PMD_PAGES } },
-	{ "odd chunks", 33, { 1, 2, 3, 4, 5, 6 } },
-	{ "large and small in turn", 58, { 16, 1, 16, 1, 16, 1 } },
+	{ .name = "a page", .pages = 1 },
+	{ .name = "two pages", .pages = 2 },
+	{ .name = "two chunks", .pages = 2, .chunks = { 1 } },
+	{ .name = "a chunk for a PMD, almost", .pages = PMD_PAGES - 1 },
+	{ .name = "a chunk for a PMD", .pages = PMD_PAGES },
+	{ .name = "a chunk for a PMD and a page", .pages = PMD_PAGES + 1, .chunks = { PMD_PAGES } },
+	{ .name = "odd chunks", .pages = 33, .chunks = { 1, 2, 3, 4, 5, 6 } },
+	{ .name = "large and small in turn", .pages = 58, .chunks = { 16, 1, 16, 1, 16, 1 } },
 };
 
 KUNIT_ARRAY_PARAM_DESC(layouts, layouts, name);
@@ -374,7 +289,8 @@ static void dma_heap_buffer_vmap(struct kunit *test)
 	KUNIT_EXPECT_FALSE(test, map.is_iomem);
 	KUNIT_EXPECT_EQ(test, is_vmalloc_addr(map.vaddr), table->orig_nents > 1);
 	for (page = 0; page < layout->pages; page++)
-		KUNIT_EXPECT_EQ(test, *(unsigned long *)(map.vaddr + page * PAGE_SIZE), page + 1);
+		KUNIT_EXPECT_EQ_MSG(test, *(unsigned long *)(map.vaddr + page * PAGE_SIZE),
+				    page + 1, "page %lu", page);
 
 	KUNIT_ASSERT_EQ(test, dma_buf_vmap_unlocked(dmabuf, &again), 0);
 	KUNIT_EXPECT_PTR_EQ(test, again.vaddr, map.vaddr);
@@ -419,21 +335,109 @@ static void dma_heap_buffer_vmap_fails(struct kunit *test)
 	dma_buf_vunmap_unlocked(dmabuf, &map);
 }
 
-/* Does that table have the buffer's pages, each once and in order? */
-static void expect_pages(struct kunit *test, struct dma_buf *dmabuf, struct sg_table *sgt)
+static void free_table(struct dma_heap_buffer *buffer)
+{
+	sg_free_table(&buffer->table);
+}
+
+static void put_page_action(void *page)
+{
+	__free_page(page);
+}
+
+/*
+ * A buffer of @nr chunks of @size bytes. The memory is not there: every chunk
+ * begins with the same page.
+ */
+static struct dma_buf *hollow_buffer(struct kunit *test, unsigned int nr, size_t size)
+{
+	struct fake_heap *fake = fake_heap(test);
+	struct dma_heap_buffer *buffer;
+	struct dma_buf *dmabuf;
+	struct scatterlist *sg;
+	struct page *page;
+	unsigned int i;
+
+	page = alloc_page(GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(test, page);
+	KUNIT_ASSERT_EQ(test, kunit_add_action_or_reset(test, put_page_action, page), 0);
+
+	buffer = kunit_kzalloc(test, sizeof(*buffer), GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(test, buffer);
+	buffer->len = nr * size;
+	buffer->release = free_table;
+	KUNIT_ASSERT_EQ(test, sg_alloc_table(&buffer->table, nr, GFP_KERNEL), 0);
+	for_each_sgtable_sg(&buffer->table, sg, i)
+		sg_set_page(sg, page, size, 0);
+
+	dmabuf = dma_heap_buffer_export(fake->heap, buffer, O_RDWR);
+	if (IS_ERR(dmabuf))
+		sg_free_table(&buffer->table);
+	heap_kunit_put_later(test, dmabuf);
+
+	return dmabuf;
+}
+
+/* More than the memory of the machine is what vmap() itself refuses: -ENOMEM as well. */
+static void dma_heap_buffer_vmap_too_large(struct kunit *test)
+{
+	const u64 ram = (u64)totalram_pages() << PAGE_SHIFT;
+	const unsigned int nr = (ram >> ilog2(SZ_1G)) + 2;
+	struct dma_heap_buffer *buffer;
+	struct dma_buf *dmabuf;
+	struct iosys_map map;
+	unsigned int i;
+
+	if ((u64)nr * SZ_1G > SIZE_MAX)
+		kunit_skip(test, "no buffer is larger than this machine's memory");
+	if (ram > SZ_32G)
+		kunit_skip(test, "takes long with so much memory");
+
+	dmabuf = hollow_buffer(test, nr, SZ_1G);
+	buffer = dma_heap_buffer_of(dmabuf);
+	/* a second try finds what the first one left, if it left something */
+	for (i = 0; i < 2; i++) {
+		KUNIT_EXPECT_EQ_MSG(test, dma_buf_vmap_unlocked(dmabuf, &map), -ENOMEM,
+				    "try %u, %zu bytes", i, buffer->len);
+		KUNIT_EXPECT_TRUE(test, iosys_map_is_null(&map));
+		KUNIT_EXPECT_NULL(test, buffer->vaddr);
+	}
+	KUNIT_EXPECT_EQ(test, dma_buf_begin_cpu_access(dmabuf, DMA_BIDIRECTIONAL), 0);
+	KUNIT_EXPECT_EQ(test, dma_buf_end_cpu_access(dmabuf, DMA_BIDIRECTIONAL), 0);
+}
+
+/*
+ * Does that table, of a mapping for @dev, have the buffer's pages, each once and
+ * in order?  A debug option takes the pages out of the table; the addresses tell.
+ */
+static void expect_pages(struct kunit *test, struct dma_buf *dmabuf, struct device *dev,
+			 struct sg_table *sgt)
 {
 	struct sg_table *own = &dma_heap_buffer_of(dmabuf)->table;
 	struct scatterlist *sg, *o = own->sgl;
 	unsigned int i;
 
-	if (IS_ENABLED(CONFIG_DMABUF_DEBUG))
-		return;
+	if (!IS_ENABLED(CONFIG_DMABUF_DEBUG)) {
+		KUNIT_ASSERT_EQ(test, sgt->orig_nents, own->orig_nents);
+		for_each_sgtable_sg(sgt, sg, i) {
+			KUNIT_EXPECT_PTR_EQ_MSG(test, sg_page(sg), sg_page(o), "entry %u", i);
+			KUNIT_EXPECT_EQ_MSG(test, sg->length, o->length, "entry %u", i);
+			KUNIT_EXPECT_EQ_MSG(test, sg->offset, 0, "entry %u", i);
+			o = sg_next(o);
+		}
+	}
 
-	KUNIT_ASSERT_EQ(test, sgt->orig_nents, own->orig_nents);
-	for_each_sgtable_sg(sgt, sg, i) {
-		KUNIT_EXPECT_PTR_EQ(test, sg_page(sg), sg_page(o));
-		KUNIT_EXPECT_EQ(test, sg->length, o->length);
-		KUNIT_EXPECT_EQ(test, sg->offset, 0);
+	/* copies are elsewhere */
+	if (is_swiotlb_force_bounce(dev))
+		return;
+	o = own->sgl;
+	KUNIT_ASSERT_EQ(test, sgt->nents, own->orig_nents);
+	for_each_sgtable_dma_sg(sgt, sg, i) {
+		dma_addr_t addr = heap_kunit_importer_records() ? sg_phys(o) :
+				  phys_to_dma(dev, sg_phys(o));
+
+		KUNIT_EXPECT_EQ_MSG(test, sg_dma_address(sg), addr, "entry %u", i);
+		KUNIT_EXPECT_EQ_MSG(test, sg_dma_len(sg), o->length, "entry %u", i);
 		o = sg_next(o);
 	}
 }
@@ -479,15 +483,15 @@ static void dma_heap_buffer_devices(struct kunit *test)
 		KUNIT_EXPECT_PTR_NE(test, sgt[0]->sgl, sgt[2]->sgl);
 		KUNIT_EXPECT_PTR_NE(test, sgt[1]->sgl, sgt[2]->sgl);
 		for (i = 0; i < 3; i++) {
-			expect_pages(test, dmabuf, sgt[i]);
-			KUNIT_EXPECT_EQ(test, dma_length(sgt[i]), dmabuf->size);
+			expect_pages(test, dmabuf, attach[i]->dev, sgt[i]);
+			KUNIT_EXPECT_EQ_MSG(test, dma_length(sgt[i]), dmabuf->size,
+					    "round %u, device %u", round, i);
 		}
 		for (i = 0; i < 3; i++) {
 			j = (round + (round & 1 ? i : 2 - i)) % 3;
 			unmap(attach[j], sgt[j], DMA_BIDIRECTIONAL);
 		}
 	}
-	expect_pages(test, dmabuf, &dma_heap_buffer_of(dmabuf)->table);
 }
 
 static int no_copy(const struct sg_table *from, struct sg_table *to)
@@ -518,7 +522,7 @@ static void dma_heap_buffer_copy_fails(struct kunit *test)
 	kunit_deactivate_static_stub(test, dma_heap_buffer_copy_table);
 
 	late = map(test, two, DMA_BIDIRECTIONAL);
-	expect_pages(test, dmabuf, late);
+	expect_pages(test, dmabuf, two->dev, late);
 	unmap(two, late, DMA_BIDIRECTIONAL);
 	unmap(one, sgt, DMA_BIDIRECTIONAL);
 }
@@ -632,10 +636,12 @@ static void dma_heap_buffer_sync_each(struct kunit *test)
 			importer[i]->syncs = 0;
 		KUNIT_EXPECT_EQ(test, dma_buf_begin_cpu_access(dmabuf, DMA_BIDIRECTIONAL), 0);
 		for (i = 0; i < 3; i++)
-			KUNIT_EXPECT_EQ(test, importer[i]->syncs, i < mapped ? 1 : 0);
+			KUNIT_EXPECT_EQ_MSG(test, importer[i]->syncs, i < mapped ? 1 : 0,
+					    "begin, device %u of %u", i, mapped);
 		KUNIT_EXPECT_EQ(test, dma_buf_end_cpu_access(dmabuf, DMA_BIDIRECTIONAL), 0);
 		for (i = 0; i < 3; i++)
-			KUNIT_EXPECT_EQ(test, importer[i]->syncs, i < mapped ? 2 : 0);
+			KUNIT_EXPECT_EQ_MSG(test, importer[i]->syncs, i < mapped ? 2 : 0,
+					    "end, device %u of %u", i, mapped);
 		if (mapped < 3)
 			sgt[mapped] = map(test, attach[mapped], DMA_BIDIRECTIONAL);
 	}
@@ -672,6 +678,69 @@ static void dma_heap_buffer_protected(struct kunit *test)
 	unmap(attach, sgt, DMA_FROM_DEVICE);
 }
 
+static void no_release(struct dma_heap_buffer *buffer)
+{
+}
+
+static void free_pages_action(void *page)
+{
+	__free_pages(page, get_order(3 * PAGE_SIZE));
+}
+
+/*
+ * A device that reaches some of the chunks only cannot map protected memory,
+ * whichever chunk it is that has to be bounced.
+ */
+static void dma_heap_buffer_protected_bounce(struct kunit *test)
+{
+	struct fake_heap *fake = fake_heap_props(test, DMA_HEAP_PROTECTED);
+	struct heap_kunit_importer *importer = heap_kunit_importer(test, "heap-importer");
+	struct dma_heap_buffer buffer = { .len = 3 * PAGE_SIZE, .release = no_release };
+	struct dma_buf_attachment *attach;
+	struct device *dev = importer->dev;
+	struct page *page;
+	struct dma_buf *dmabuf;
+	struct scatterlist *sg;
+	struct sg_table *sgt;
+	unsigned int i, at;
+
+	set_dma_ops(dev, NULL);
+	if (get_dma_ops(dev) || is_swiotlb_force_bounce(dev))
+		kunit_skip(test, "the reach of a device is not all that counts here");
+
+	page = alloc_pages(GFP_KERNEL, get_order(3 * PAGE_SIZE));
+	KUNIT_ASSERT_NOT_NULL(test, page);
+	KUNIT_ASSERT_EQ(test, kunit_add_action_or_reset(test, free_pages_action, page), 0);
+
+	/* the page that is out of reach is the last one in memory, but not of the table */
+	for (at = 0; at < 3; at++) {
+		KUNIT_ASSERT_EQ(test, sg_alloc_table(&buffer.table, 3, GFP_KERNEL), 0);
+		for_each_sgtable_sg(&buffer.table, sg, i)
+			sg_set_page(sg, page + (i + 5 - at) % 3, PAGE_SIZE, 0);
+		dmabuf = dma_heap_buffer_export(fake->heap, &buffer, O_RDWR);
+		KUNIT_ASSERT_NOT_ERR_OR_NULL(test, dmabuf);
+		attach = dma_buf_attach(dmabuf, dev);
+		KUNIT_ASSERT_NOT_ERR_OR_NULL(test, attach);
+
+		/* it is the heap that refuses, before it has done anything */
+		kunit_activate_static_stub(test, dma_heap_buffer_copy_table, no_copy);
+		dev->bus_dma_limit = phys_to_dma(dev, page_to_phys(page + 2)) - 1;
+		sgt = dma_buf_map_attachment_unlocked(attach, DMA_TO_DEVICE);
+		KUNIT_EXPECT_PTR_EQ_MSG(test, sgt, ERR_PTR(-EIO), "entry %u is out of reach", at);
+		kunit_deactivate_static_stub(test, dma_heap_buffer_copy_table);
+
+		dev->bus_dma_limit += PAGE_SIZE;
+		sgt = dma_buf_map_attachment_unlocked(attach, DMA_TO_DEVICE);
+		KUNIT_EXPECT_FALSE_MSG(test, IS_ERR(sgt), "all in reach, order %u: %pe", at, sgt);
+		if (!IS_ERR(sgt))
+			unmap(attach, sgt, DMA_TO_DEVICE);
+		dma_buf_detach(dmabuf, attach);
+		dma_buf_put(dmabuf);
+		flush_delayed_fput();
+		sg_free_table(&buffer.table);
+	}
+}
+
 static const char *fence_name(struct dma_fence *fence)
 {
 	return "heap-kunit";
@@ -681,6 +750,21 @@ static const struct dma_fence_ops fence_ops = {
 	.get_driver_name = fence_name,
 	.get_timeline_name = fence_name,
 };
+
+/* A device writes to the buffer until the fence signals. */
+static struct dma_fence *add_fence(struct kunit *test, struct dma_buf *dmabuf)
+{
+	struct dma_fence *fence = kzalloc_obj(*fence);
+
+	KUNIT_ASSERT_NOT_NULL(test, fence);
+	dma_fence_init64(fence, &fence_ops, NULL, dma_fence_context_alloc(1), 1);
+	dma_resv_lock(dmabuf->resv, NULL);
+	KUNIT_EXPECT_EQ(test, dma_resv_reserve_fences(dmabuf->resv, 1), 0);
+	dma_resv_add_fence(dmabuf->resv, fence, DMA_RESV_USAGE_WRITE);
+	dma_resv_unlock(dmabuf->resv);
+
+	return fence;
+}
 
 struct access {
 	struct dma_buf *dmabuf;
@@ -716,14 +800,7 @@ static void dma_heap_buffer_sync_after_fence(struct kunit *test)
 	attach = heap_kunit_attach(test, dmabuf, importer->dev);
 	sgt = map(test, attach, DMA_FROM_DEVICE);
 
-	fence = kzalloc_obj(*fence);
-	KUNIT_ASSERT_NOT_NULL(test, fence);
-	dma_fence_init64(fence, &fence_ops, NULL, dma_fence_context_alloc(1), 1);
-	dma_resv_lock(dmabuf->resv, NULL);
-	KUNIT_EXPECT_EQ(test, dma_resv_reserve_fences(dmabuf->resv, 1), 0);
-	dma_resv_add_fence(dmabuf->resv, fence, DMA_RESV_USAGE_WRITE);
-	dma_resv_unlock(dmabuf->resv);
-
+	fence = add_fence(test, dmabuf);
 	access.dmabuf = dmabuf;
 	task = kthread_run(access_thread, &access, "heap-kunit-access");
 	if (!IS_ERR(task)) {
@@ -739,6 +816,98 @@ static void dma_heap_buffer_sync_after_fence(struct kunit *test)
 	}
 	dma_fence_put(fence);
 	unmap(attach, sgt, DMA_FROM_DEVICE);
+}
+
+struct late_fence {
+	struct dma_fence *fence;
+	struct delayed_work work;
+};
+
+static void signal_late(struct work_struct *work)
+{
+	dma_fence_signal(container_of(to_delayed_work(work), struct late_fence, work)->fence);
+}
+
+static int begin_errno(void *dmabuf)
+{
+	return dma_buf_begin_cpu_access(dmabuf, DMA_FROM_DEVICE);
+}
+
+/*
+ * Who is killed while waiting for a fence does not wait for it, and has synced
+ * nothing.  The next one can begin.
+ */
+static void dma_heap_buffer_fence_killed(struct kunit *test)
+{
+	struct heap_kunit_importer *importer;
+	struct dma_buf_attachment *attach;
+	struct late_fence late;
+	struct dma_buf *dmabuf;
+	struct sg_table *sgt;
+
+	fake_heap(test);
+	dmabuf = fake_buffer(test, 4);
+	importer = heap_kunit_importer(test, "heap-importer");
+	attach = heap_kunit_attach(test, dmabuf, importer->dev);
+	sgt = map(test, attach, DMA_FROM_DEVICE);
+	late.fence = add_fence(test, dmabuf);
+
+	/* a wait that is not interrupted ends as well, but with 0 */
+	INIT_DELAYED_WORK_ONSTACK(&late.work, signal_late);
+	schedule_delayed_work(&late.work, 10 * HZ);
+	KUNIT_EXPECT_EQ(test, heap_kunit_run_killed(test, begin_errno, dmabuf), -ERESTARTSYS);
+	KUNIT_EXPECT_EQ(test, importer->syncs, 0);
+	cancel_delayed_work_sync(&late.work);
+	destroy_delayed_work_on_stack(&late.work);
+
+	dma_fence_signal(late.fence);
+	dma_fence_put(late.fence);
+	KUNIT_EXPECT_EQ(test, begin_errno(dmabuf), 0);
+	if (heap_kunit_importer_records())
+		KUNIT_EXPECT_EQ(test, importer->syncs, 1);
+	KUNIT_EXPECT_EQ(test, dma_buf_end_cpu_access(dmabuf, DMA_FROM_DEVICE), 0);
+	unmap(attach, sgt, DMA_FROM_DEVICE);
+}
+
+/*
+ * An importer detaches and has not unmapped: the mapping goes with it, and who
+ * syncs later does not find it.  The importer is at fault, which may be logged.
+ */
+static void dma_heap_buffer_detach_mapped(struct kunit *test)
+{
+	struct heap_kunit_importer *importer, *other;
+	struct dma_buf_attachment *attach, *stays;
+	struct dma_buf *dmabuf;
+	struct sg_table *sgt;
+
+	fake_heap(test);
+	dmabuf = fake_buffer(test, 4);
+	importer = heap_kunit_importer(test, "heap-importer");
+	other = heap_kunit_importer(test, "heap-other");
+	stays = heap_kunit_attach(test, dmabuf, other->dev);
+	unmap(stays, map(test, stays, DMA_BIDIRECTIONAL), DMA_BIDIRECTIONAL);
+	attach = dma_buf_attach(dmabuf, importer->dev);
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, attach);
+
+	/* not through the core, which may have a table of its own for it */
+	dma_resv_lock(dmabuf->resv, NULL);
+	sgt = dmabuf->ops->map_dma_buf(attach, DMA_TO_DEVICE);
+	dma_resv_unlock(dmabuf->resv);
+	KUNIT_EXPECT_NOT_ERR_OR_NULL(test, sgt);
+	kunit_warning_suppress(test)
+		dma_buf_detach(dmabuf, attach);
+	if (heap_kunit_importer_records()) {
+		KUNIT_EXPECT_EQ(test, importer->unmaps, 1);
+		KUNIT_EXPECT_EQ(test, importer->unmap_dir, DMA_TO_DEVICE);
+	}
+
+	sgt = map(test, stays, DMA_BIDIRECTIONAL);
+	KUNIT_EXPECT_EQ(test, dma_buf_begin_cpu_access(dmabuf, DMA_BIDIRECTIONAL), 0);
+	KUNIT_EXPECT_EQ(test, dma_buf_end_cpu_access(dmabuf, DMA_BIDIRECTIONAL), 0);
+	unmap(stays, sgt, DMA_BIDIRECTIONAL);
+	KUNIT_EXPECT_EQ(test, importer->syncs, 0);
+	if (heap_kunit_importer_records())
+		KUNIT_EXPECT_EQ(test, other->syncs, 2);
 }
 
 struct worker {
@@ -814,55 +983,10 @@ static void dma_heap_buffer_threads(struct kunit *test)
 	}
 	for (i = 0; i < 4; i++) {
 		wait_for_completion(&w[i].done);
-		KUNIT_EXPECT_EQ(test, w[i].errors, 0);
+		KUNIT_EXPECT_EQ_MSG(test, w[i].errors, 0, "thread %u", i);
 		if (i < 3)
-			KUNIT_EXPECT_EQ(test, importer[i]->strays, 0);
+			KUNIT_EXPECT_EQ_MSG(test, importer[i]->strays, 0, "thread %u", i);
 	}
-}
-
-static void free_table(struct dma_heap_buffer *buffer)
-{
-	sg_free_table(&buffer->table);
-}
-
-static void put_page_action(void *page)
-{
-	__free_page(page);
-}
-
-/*
- * A buffer of @nr chunks of @size bytes. The memory is not there: every chunk
- * begins with the same page, whose pfn is returned.
- */
-static struct dma_heap_buffer *hollow_buffer(struct kunit *test, unsigned int nr, size_t size,
-					     unsigned long *pfn)
-{
-	struct fake_heap *fake = fake_heap(test);
-	struct dma_heap_buffer *buffer;
-	struct dma_buf *dmabuf;
-	struct scatterlist *sg;
-	struct page *page;
-	unsigned int i;
-
-	page = alloc_page(GFP_KERNEL);
-	KUNIT_ASSERT_NOT_NULL(test, page);
-	KUNIT_ASSERT_EQ(test, kunit_add_action_or_reset(test, put_page_action, page), 0);
-	*pfn = page_to_pfn(page);
-
-	buffer = kunit_kzalloc(test, sizeof(*buffer), GFP_KERNEL);
-	KUNIT_ASSERT_NOT_NULL(test, buffer);
-	buffer->len = nr * size;
-	buffer->release = free_table;
-	KUNIT_ASSERT_EQ(test, sg_alloc_table(&buffer->table, nr, GFP_KERNEL), 0);
-	for_each_sgtable_sg(&buffer->table, sg, i)
-		sg_set_page(sg, page, size, 0);
-
-	dmabuf = dma_heap_buffer_export(fake->heap, buffer, O_RDWR);
-	if (IS_ERR(dmabuf))
-		sg_free_table(&buffer->table);
-	heap_kunit_put_later(test, dmabuf);
-
-	return buffer;
 }
 
 /*
@@ -876,41 +1000,83 @@ static void dma_heap_buffer_large(struct kunit *test)
 	const pgoff_t chunk = PFN_DOWN(size);
 	const struct dma_heap_buffer *buffer;
 	struct scatterlist *sgs[3], *sg;
-	unsigned long pfn;
-	unsigned int i;
+	unsigned int i, j;
 	pgoff_t start;
 
 	if (sizeof(size_t) <= 4)
 		kunit_skip(test, "no buffer has 4 GiB where a size_t has 32 bits");
 
-	buffer = hollow_buffer(test, 3, size, &pfn);
+	buffer = dma_heap_buffer_of(hollow_buffer(test, 3, size));
 	for_each_sgtable_sg(&buffer->table, sg, i)
 		sgs[i] = sg;
 
 	for (i = 0; i < ARRAY_SIZE(order); i++) {
-		const pgoff_t at = order[i] * chunk;
+		const pgoff_t at = order[i] * chunk, pages[] = { at, at + 5, at + chunk - 1 };
 
-		KUNIT_EXPECT_PTR_EQ(test, dma_heap_find_chunk(buffer, at, &start), sgs[order[i]]);
-		KUNIT_EXPECT_EQ(test, start, at);
-		KUNIT_EXPECT_PTR_EQ(test, dma_heap_find_chunk(buffer, at + 5, &start),
-				    sgs[order[i]]);
-		KUNIT_EXPECT_EQ(test, start, at);
-		KUNIT_EXPECT_PTR_EQ(test, dma_heap_find_chunk(buffer, at + chunk - 1, &start),
-				    sgs[order[i]]);
-		KUNIT_EXPECT_EQ(test, start, at);
+		for (j = 0; j < ARRAY_SIZE(pages); j++) {
+			KUNIT_EXPECT_PTR_EQ_MSG(test, dma_heap_find_chunk(buffer, pages[j], &start),
+						sgs[order[i]], "page %lu", pages[j]);
+			KUNIT_EXPECT_EQ_MSG(test, start, at, "page %lu", pages[j]);
+		}
 		KUNIT_EXPECT_NULL(test, dma_heap_find_chunk(buffer, 3 * chunk, &start));
 		KUNIT_EXPECT_NULL(test, dma_heap_find_chunk(buffer, ULONG_MAX, &start));
 	}
+}
+
+/*
+ * A fault maps the right page of such a chunk, at its start, its end, and beyond
+ * what 31 and 32 bits can count. The memory is not there, so nobody reads it.
+ */
+static void dma_heap_buffer_fault_large(struct kunit *test)
+{
+	const size_t size = ALIGN_DOWN(UINT_MAX, PMD_SIZE);
+	const size_t offsets[] = {
+		0, SZ_64M, SZ_2G - PAGE_SIZE, SZ_2G, size - PAGE_SIZE,
+		size, (size_t)SZ_4G - PAGE_SIZE, (size_t)SZ_4G, 2 * size - PAGE_SIZE,
+	};
+	struct follow_pfnmap_args args = {};
+	const struct dma_heap_buffer *buffer;
+	struct dma_buf *dmabuf;
+	unsigned long addr, pfn;
+	unsigned int i;
+	int ret;
+
+	if (sizeof(size_t) <= 4)
+		kunit_skip(test, "no buffer has 4 GiB where a size_t has 32 bits");
+
+	dmabuf = hollow_buffer(test, 2, size);
+	buffer = dma_heap_buffer_of(dmabuf);
+	pfn = page_to_pfn(sg_page(buffer->table.sgl));
+	addr = kunit_vm_mmap(test, dmabuf->file, 0, dmabuf->size, PROT_READ, MAP_SHARED, 0);
+	KUNIT_ASSERT_NE(test, addr, 0);
+	KUNIT_ASSERT_FALSE(test, IS_ERR_VALUE(addr));
+
+	for (i = 0; i < ARRAY_SIZE(offsets); i++) {
+		mmap_read_lock(current->mm);
+		ret = fixup_user_fault(current->mm, addr + offsets[i], 0, NULL);
+		KUNIT_EXPECT_EQ_MSG(test, ret, 0, "fault at %#zx", offsets[i]);
+		args.vma = vma_lookup(current->mm, addr);
+		args.address = addr + offsets[i];
+		ret = follow_pfnmap_start(&args);
+		KUNIT_EXPECT_EQ_MSG(test, ret, 0, "nothing is mapped at %#zx", offsets[i]);
+		if (!ret) {
+			KUNIT_EXPECT_EQ_MSG(test, args.pfn, pfn + PFN_DOWN(offsets[i] % size),
+					    "page at %#zx", offsets[i]);
+			follow_pfnmap_end(&args);
+		}
+		mmap_read_unlock(current->mm);
+	}
+	/* the end of the test frees the table before it frees the address space */
+	vm_munmap(addr, dmabuf->size);
 }
 
 /* A lone chunk needs no index. */
 static void dma_heap_buffer_no_index(struct kunit *test)
 {
 	const struct dma_heap_buffer *buffer;
-	unsigned long pfn;
 	pgoff_t start;
 
-	buffer = hollow_buffer(test, 1, SZ_1G, &pfn);
+	buffer = dma_heap_buffer_of(hollow_buffer(test, 1, SZ_1G));
 	KUNIT_EXPECT_NULL(test, buffer->index);
 	KUNIT_EXPECT_PTR_EQ(test, dma_heap_find_chunk(buffer, PFN_DOWN(SZ_1G) - 1, &start),
 			    buffer->table.sgl);
@@ -954,11 +1120,10 @@ static void dma_heap_buffer_many(struct kunit *test)
 	struct finder f[2];
 	struct dma_heap_buffer *buffer;
 	struct scatterlist *sg;
-	unsigned long pfn;
 	unsigned int i;
 	pgoff_t start;
 
-	buffer = hollow_buffer(test, MANY_CHUNKS, PAGE_SIZE, &pfn);
+	buffer = dma_heap_buffer_of(hollow_buffer(test, MANY_CHUNKS, PAGE_SIZE));
 
 	for (i = 0; i < ARRAY_SIZE(f); i++) {
 		f[i] = (struct finder){ .buffer = buffer, .up = i };
@@ -970,7 +1135,7 @@ static void dma_heap_buffer_many(struct kunit *test)
 	}
 	for (i = 0; i < ARRAY_SIZE(f); i++) {
 		wait_for_completion(&f[i].done);
-		KUNIT_EXPECT_EQ(test, f[i].wrong, 0);
+		KUNIT_EXPECT_EQ_MSG(test, f[i].wrong, 0, "%s", f[i].up ? "up" : "down");
 	}
 
 	/* with a list that ends early, only who begins close by finds a page */
@@ -991,6 +1156,7 @@ static struct kunit_case dma_heap_buffer_cases[] = {
 	KUNIT_CASE(dma_heap_buffer_whose),
 	KUNIT_CASE_PARAM(dma_heap_buffer_vmap, layouts_gen_params),
 	KUNIT_CASE(dma_heap_buffer_vmap_fails),
+	KUNIT_CASE(dma_heap_buffer_vmap_too_large),
 	KUNIT_CASE_PARAM(dma_heap_buffer_devices, layouts_gen_params),
 	KUNIT_CASE(dma_heap_buffer_copy_fails),
 	KUNIT_CASE(dma_heap_buffer_map_error),
@@ -999,10 +1165,14 @@ static struct kunit_case dma_heap_buffer_cases[] = {
 	KUNIT_CASE(dma_heap_buffer_sync_direction),
 	KUNIT_CASE(dma_heap_buffer_sync_each),
 	KUNIT_CASE(dma_heap_buffer_sync_after_fence),
+	KUNIT_CASE(dma_heap_buffer_fence_killed),
+	KUNIT_CASE(dma_heap_buffer_detach_mapped),
 	KUNIT_CASE(dma_heap_buffer_map_sync_race),
 	KUNIT_CASE(dma_heap_buffer_threads),
 	KUNIT_CASE(dma_heap_buffer_protected),
+	KUNIT_CASE(dma_heap_buffer_protected_bounce),
 	KUNIT_CASE(dma_heap_buffer_large),
+	KUNIT_CASE(dma_heap_buffer_fault_large),
 	KUNIT_CASE(dma_heap_buffer_no_index),
 	KUNIT_CASE(dma_heap_buffer_many),
 	{}

@@ -12,6 +12,7 @@
 #include <linux/completion.h>
 #include <linux/cred.h>
 #include <linux/dcache.h>
+#include <linux/debugfs.h>
 #include <linux/dma-buf.h>
 #include <linux/dma-heap.h>
 #include <linux/fcntl.h>
@@ -21,140 +22,27 @@
 #include <linux/kthread.h>
 #include <linux/limits.h>
 #include <linux/mm.h>
+#include <linux/mman.h>
 #include <linux/module.h>
 #include <linux/mount.h>
+#include <linux/seq_file.h>
 #include <linux/sizes.h>
 #include <linux/slab.h>
 #include <linux/string.h>
+#include <linux/uaccess.h>
 #include <uapi/linux/dma-heap.h>
 
 #include "../../dma-heap-private.h"
-
-/* A heap whose buffers are of nothing. */
-struct fake_heap {
-	struct dma_heap *heap;
-	/* what allocating was called with last */
-	u64 len;
-	/* what it returns, when it is not 0 */
-	int error;
-	/* an allocation completes entered, and waits for resume */
-	bool block;
-	struct completion entered;
-	struct completion resume;
-	/* calls of the release operation */
-	atomic_t released;
-};
-
-struct fake_buffer {
-	struct dma_heap *heap;
-	size_t size;
-};
-
-static struct sg_table *fake_map(struct dma_buf_attachment *attachment,
-				 enum dma_data_direction dir)
-{
-	return ERR_PTR(-EOPNOTSUPP);
-}
-
-static void fake_unmap(struct dma_buf_attachment *attachment, struct sg_table *sgt,
-		       enum dma_data_direction dir)
-{
-}
-
-static void fake_buffer_release(struct dma_buf *dmabuf)
-{
-	struct fake_buffer *buffer = dmabuf->priv;
-
-	dma_heap_unexport(buffer->heap, buffer->size);
-	kfree(buffer);
-}
-
-static const struct dma_buf_ops fake_buf_ops = {
-	.map_dma_buf = fake_map,
-	.unmap_dma_buf = fake_unmap,
-	.release = fake_buffer_release,
-};
-
-static struct dma_buf *fake_allocate(struct dma_heap *heap, unsigned long len,
-				     u32 fd_flags, u64 heap_flags)
-{
-	struct fake_heap *fake = dma_heap_get_drvdata(heap);
-	DEFINE_DMA_BUF_EXPORT_INFO(exp_info);
-	struct fake_buffer *buffer;
-	struct dma_buf *dmabuf;
-
-	fake->len = len;
-	if (fake->block) {
-		complete(&fake->entered);
-		wait_for_completion(&fake->resume);
-	}
-	if (fake->error)
-		return ERR_PTR(fake->error);
-
-	buffer = kzalloc_obj(*buffer);
-	if (!buffer)
-		return ERR_PTR(-ENOMEM);
-	buffer->heap = heap;
-	buffer->size = len;
-
-	exp_info.ops = &fake_buf_ops;
-	exp_info.size = len;
-	exp_info.flags = fd_flags;
-	exp_info.priv = buffer;
-	dmabuf = dma_heap_export(heap, &exp_info);
-	if (IS_ERR(dmabuf))
-		kfree(buffer);
-
-	return dmabuf;
-}
-
-static void fake_release(struct dma_heap *heap)
-{
-	struct fake_heap *fake = dma_heap_get_drvdata(heap);
-
-	atomic_inc(&fake->released);
-}
-
-static const struct dma_heap_ops fake_ops = {
-	.allocate = fake_allocate,
-	.release = fake_release,
-};
-
-static void fake_heap_remove(void *heap)
-{
-	dma_heap_remove(heap);
-}
-
-/* Removed when the test ends, or before by fake_heap_remove_now(). */
-static struct fake_heap *fake_heap_props(struct kunit *test, const char *name, u32 properties)
-{
-	struct dma_heap_export_info info = {
-		.name = name,
-		.ops = &fake_ops,
-		.properties = properties,
-	};
-	struct fake_heap *fake;
-
-	fake = kunit_kzalloc(test, sizeof(*fake), GFP_KERNEL);
-	KUNIT_ASSERT_NOT_NULL(test, fake);
-	init_completion(&fake->entered);
-	init_completion(&fake->resume);
-	info.priv = fake;
-	fake->heap = dma_heap_add(&info);
-	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, fake->heap);
-	KUNIT_ASSERT_EQ(test, kunit_add_action_or_reset(test, fake_heap_remove, fake->heap), 0);
-
-	return fake;
-}
+#include "heap_kunit_helpers.h"
 
 static struct fake_heap *fake_heap(struct kunit *test, const char *name)
 {
-	return fake_heap_props(test, name, 0);
+	return heap_kunit_fake(test, name, 0);
 }
 
 static void fake_heap_remove_now(struct kunit *test, struct fake_heap *fake)
 {
-	kunit_release_action(test, fake_heap_remove, fake->heap);
+	kunit_release_action(test, heap_kunit_remove_heap, fake->heap);
 }
 
 static void fake_put(struct dma_buf *dmabuf)
@@ -171,21 +59,23 @@ struct length_case {
 };
 
 static const struct length_case length_cases[] = {
-	{ "0", 0, -EINVAL },
-	{ "1", 1, 0, PAGE_SIZE },
-	{ "page", PAGE_SIZE, 0, PAGE_SIZE },
-	{ "page + 1", PAGE_SIZE + 1, 0, 2 * PAGE_SIZE },
-	{ "last that fits", PAGE_ALIGN_DOWN(SIZE_MAX), 0, PAGE_ALIGN_DOWN(SIZE_MAX) },
-	{ "first that does not", (u64)PAGE_ALIGN_DOWN(SIZE_MAX) + 1, -EINVAL },
-	{ "SIZE_MAX", SIZE_MAX, -EINVAL },
+	{ .desc = "0", .len = 0, .error = -EINVAL },
+	{ .desc = "1", .len = 1, .size = PAGE_SIZE },
+	{ .desc = "page", .len = PAGE_SIZE, .size = PAGE_SIZE },
+	{ .desc = "page + 1", .len = PAGE_SIZE + 1, .size = 2 * PAGE_SIZE },
+	{ .desc = "last that fits", .len = PAGE_ALIGN_DOWN(SIZE_MAX),
+	  .size = PAGE_ALIGN_DOWN(SIZE_MAX) },
+	{ .desc = "first that does not", .len = (u64)PAGE_ALIGN_DOWN(SIZE_MAX) + 1,
+	  .error = -EINVAL },
+	{ .desc = "SIZE_MAX", .len = SIZE_MAX, .error = -EINVAL },
 #if BITS_PER_LONG == 32
-	{ "4 GiB", SZ_4G, -EINVAL },
-	{ "4 GiB + page", SZ_4G + PAGE_SIZE, -EINVAL },
+	{ .desc = "4 GiB", .len = SZ_4G, .error = -EINVAL },
+	{ .desc = "4 GiB + page", .len = SZ_4G + PAGE_SIZE, .error = -EINVAL },
 #endif
 #if BITS_PER_LONG == 64
-	{ "2^63", 1ULL << 63, 0, 1ULL << 63 },
+	{ .desc = "2^63", .len = 1ULL << 63, .size = 1ULL << 63 },
 #endif
-	{ "2^64 - 1", U64_MAX, -EINVAL },
+	{ .desc = "2^64 - 1", .len = U64_MAX, .error = -EINVAL },
 };
 
 KUNIT_ARRAY_PARAM_DESC(length, length_cases, desc);
@@ -221,16 +111,18 @@ struct flags_case {
 };
 
 static const struct flags_case flags_cases[] = {
-	{ "O_RDONLY", O_RDONLY },
-	{ "O_WRONLY", O_WRONLY },
-	{ "O_RDWR", O_RDWR },
-	{ "O_RDWR | O_CLOEXEC", O_RDWR | O_CLOEXEC },
-	{ "O_WRONLY | O_RDWR", O_WRONLY | O_RDWR, 0, -EINVAL },
-	{ "O_WRONLY | O_RDWR | O_CLOEXEC", O_WRONLY | O_RDWR | O_CLOEXEC, 0, -EINVAL },
-	{ "O_NONBLOCK", O_RDWR | O_NONBLOCK, 0, -EINVAL },
-	{ "all fd_flags", ~0U, 0, -EINVAL },
-	{ "first heap flag", O_RDWR, 1, -EINVAL },
-	{ "last heap flag", O_RDWR, 1ULL << 63, -EINVAL },
+	{ .desc = "O_RDONLY", .fd_flags = O_RDONLY },
+	{ .desc = "O_WRONLY", .fd_flags = O_WRONLY },
+	{ .desc = "O_RDWR", .fd_flags = O_RDWR },
+	{ .desc = "O_RDWR | O_CLOEXEC", .fd_flags = O_RDWR | O_CLOEXEC },
+	{ .desc = "O_WRONLY | O_RDWR", .fd_flags = O_WRONLY | O_RDWR, .error = -EINVAL },
+	{ .desc = "O_WRONLY | O_RDWR | O_CLOEXEC", .fd_flags = O_WRONLY | O_RDWR | O_CLOEXEC,
+	  .error = -EINVAL },
+	{ .desc = "O_NONBLOCK", .fd_flags = O_RDWR | O_NONBLOCK, .error = -EINVAL },
+	{ .desc = "all fd_flags", .fd_flags = ~0U, .error = -EINVAL },
+	{ .desc = "first heap flag", .fd_flags = O_RDWR, .heap_flags = 1, .error = -EINVAL },
+	{ .desc = "last heap flag", .fd_flags = O_RDWR, .heap_flags = 1ULL << 63,
+	  .error = -EINVAL },
 };
 
 KUNIT_ARRAY_PARAM_DESC(flags, flags_cases, desc);
@@ -356,7 +248,7 @@ static void dma_heap_core_find(struct kunit *test)
 /* A driver finds a heap by its name, and allocates until the heap is removed. */
 static void dma_heap_core_users(struct kunit *test)
 {
-	struct fake_heap *fake = fake_heap_props(test, "kunit-users", DMA_HEAP_CONTIGUOUS);
+	struct fake_heap *fake = heap_kunit_fake(test, "kunit-users", DMA_HEAP_CONTIGUOUS);
 	struct dma_heap *heap = dma_heap_find("kunit-users");
 	struct dma_buf *dmabuf;
 
@@ -448,7 +340,7 @@ static void dma_heap_core_properties(struct kunit *test)
 	u32 properties;
 
 	for (properties = 0; properties <= all; properties++) {
-		fake = fake_heap_props(test, "kunit-properties", properties);
+		fake = heap_kunit_fake(test, "kunit-properties", properties);
 		KUNIT_EXPECT_EQ(test, dma_heap_properties(fake->heap), properties);
 		fake_heap_remove_now(test, fake);
 	}
@@ -484,25 +376,25 @@ static void dma_heap_core_counters(struct kunit *test)
 	struct dma_buf *a, *b;
 	struct dma_heap_counters c;
 
-	a = dma_heap_kunit_alloc(fake->heap, SZ_1M, O_RDWR, 0);
+	a = dma_heap_kunit_alloc(fake->heap, 2 * PAGE_SIZE, O_RDWR, 0);
 	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, a);
-	b = dma_heap_kunit_alloc(fake->heap, SZ_4M - 1, O_RDWR, 0);
+	b = dma_heap_kunit_alloc(fake->heap, 5 * PAGE_SIZE - 1, O_RDWR, 0);
 	KUNIT_EXPECT_NOT_ERR_OR_NULL(test, b);
 	if (!IS_ERR(b)) {
 		dma_heap_kunit_counters(fake->heap, &c);
 		KUNIT_EXPECT_EQ(test, c.buffers, 2);
-		KUNIT_EXPECT_EQ(test, c.bytes, SZ_1M + SZ_4M);
+		KUNIT_EXPECT_EQ(test, c.bytes, 7 * PAGE_SIZE);
 		fake_put(b);
 	}
 	dma_heap_kunit_counters(fake->heap, &c);
 	KUNIT_EXPECT_EQ(test, c.buffers, 1);
-	KUNIT_EXPECT_EQ(test, c.bytes, SZ_1M);
-	KUNIT_EXPECT_EQ(test, c.peak, SZ_1M + SZ_4M);
+	KUNIT_EXPECT_EQ(test, c.bytes, 2 * PAGE_SIZE);
+	KUNIT_EXPECT_EQ(test, c.peak, 7 * PAGE_SIZE);
 	fake_put(a);
 	dma_heap_kunit_counters(fake->heap, &c);
 	KUNIT_EXPECT_EQ(test, c.buffers, 0);
 	KUNIT_EXPECT_EQ(test, c.bytes, 0);
-	KUNIT_EXPECT_EQ(test, c.peak, SZ_1M + SZ_4M);
+	KUNIT_EXPECT_EQ(test, c.peak, 7 * PAGE_SIZE);
 	KUNIT_EXPECT_EQ(test, c.failures, 0);
 }
 
@@ -571,7 +463,7 @@ static void dma_heap_core_remove_busy(struct kunit *test)
 	wait_for_completion(&fake->entered);
 
 	/* no assertion until all threads are done */
-	kunit_remove_action(test, fake_heap_remove, heap);
+	kunit_remove_action(test, heap_kunit_remove_heap, heap);
 	task = kthread_run(remove_thread, &removal, "heap-kunit-remove");
 	KUNIT_EXPECT_NOT_ERR_OR_NULL(test, task);
 	if (IS_ERR(task))
@@ -736,6 +628,131 @@ static void dma_heap_core_remove_open(struct kunit *test)
 	flush_delayed_fput();
 }
 
+/* What the heap's file in debugfs says of its properties, as anybody can read it. */
+static void dma_heap_core_properties_shown(struct kunit *test)
+{
+	static const struct {
+		u32 properties;
+		const char *line;
+	} cases[] = {
+		{ .properties = 0, .line = "properties:\n" },
+		{ .properties = DMA_HEAP_CONTIGUOUS, .line = "properties: contiguous\n" },
+		{ .properties = DMA_HEAP_PROTECTED, .line = "properties: protected\n" },
+		{ .properties = DMA_HEAP_CONTIGUOUS | DMA_HEAP_PROTECTED,
+		  .line = "properties: contiguous protected\n" },
+		{ .properties = DMA_HEAP_WRITE_COMBINED,
+		  .line = "properties: write-combined\n" },
+	};
+	struct dentry *dir, *dentry;
+	struct seq_file *opened, s;
+	struct vfsmount *mnt;
+	struct fake_heap *fake;
+	struct file *file;
+	unsigned int i;
+	char *buf;
+
+	dir = debugfs_lookup("dma_heap", NULL);
+	if (IS_ERR_OR_NULL(dir))
+		kunit_skip(test, "this kernel has no debugfs");
+	dput(dir);
+	mnt = kern_mount(get_fs_type("debugfs"));
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, mnt);
+	KUNIT_ASSERT_EQ(test, kunit_add_action_or_reset(test, unmount, mnt), 0);
+	buf = kunit_kzalloc(test, PAGE_SIZE, GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(test, buf);
+
+	for (i = 0; i < ARRAY_SIZE(cases); i++) {
+		fake = heap_kunit_fake(test, "kunit-shown", cases[i].properties);
+		dir = debugfs_lookup("dma_heap", NULL);
+		dentry = debugfs_lookup("kunit-shown", dir);
+		dput(dir);
+		KUNIT_ASSERT_NOT_NULL_MSG(test, dentry, "case %u", i);
+		file = dentry_open(&(struct path){ .mnt = mnt, .dentry = dentry }, O_RDONLY,
+				   current_cred());
+		dput(dentry);
+		KUNIT_ASSERT_NOT_ERR_OR_NULL(test, file);
+
+		/* a thread has no memory to read a file into, but can do what read() does */
+		opened = file->private_data;
+		s = (struct seq_file){
+			.buf = buf, .size = PAGE_SIZE - 1, .private = opened->private,
+		};
+		memset(buf, 0, PAGE_SIZE);
+		KUNIT_EXPECT_EQ(test, opened->op->show(&s, NULL), 0);
+		KUNIT_EXPECT_NOT_NULL_MSG(test, strstr(buf, cases[i].line),
+					  "%s is not in:\n%s", cases[i].line, buf);
+		fput(file);
+		flush_delayed_fput();
+		fake_heap_remove_now(test, fake);
+	}
+}
+
+/*
+ * An alias whose heap is gone cannot be opened, and a file that was opened before
+ * allocates nothing, whichever of them goes first.  Neither of them is lost: there
+ * are 128 minors.
+ */
+static void dma_heap_core_alias_open(struct kunit *test)
+{
+	struct dma_heap_allocation_data data = { .len = PAGE_SIZE, .fd_flags = O_RDWR };
+	struct dma_heap *alias, *held;
+	struct file *file, *again;
+	struct fake_heap *fake;
+	struct vfsmount *mnt;
+	unsigned long addr;
+	unsigned int i;
+	long ret;
+
+	if (IS_ENABLED(CONFIG_DEBUG_KOBJECT_RELEASE))
+		kunit_skip(test, "minors come back late here");
+
+	mnt = kern_mount(get_fs_type("ramfs"));
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, mnt);
+	KUNIT_ASSERT_EQ(test, kunit_add_action_or_reset(test, unmount, mnt), 0);
+	addr = kunit_vm_mmap(test, NULL, 0, PAGE_SIZE, PROT_READ | PROT_WRITE,
+			     MAP_PRIVATE | MAP_ANONYMOUS, 0);
+	KUNIT_ASSERT_NE(test, addr, 0);
+	KUNIT_ASSERT_FALSE(test, IS_ERR_VALUE(addr));
+	KUNIT_ASSERT_EQ(test, copy_to_user((void __user *)addr, &data, sizeof(data)), 0);
+
+	for (i = 0; i < 200; i++) {
+		const bool heap_first = i & 1;
+
+		fake = fake_heap(test, "kunit-heap");
+		alias = dma_heap_add_alias(fake->heap, "kunit-alias");
+		KUNIT_ASSERT_NOT_ERR_OR_NULL_MSG(test, alias, "round %u", i);
+		file = open_devt(test, mnt, dma_heap_kunit_devt(alias));
+		KUNIT_ASSERT_NOT_ERR_OR_NULL_MSG(test, file, "round %u", i);
+		held = dma_heap_kunit_find("kunit-alias");
+		KUNIT_EXPECT_PTR_EQ_MSG(test, held, fake->heap, "round %u", i);
+
+		if (heap_first)
+			fake_heap_remove_now(test, fake);
+		else
+			dma_heap_remove(alias);
+		KUNIT_EXPECT_EQ_MSG(test, atomic_read(&fake->released), heap_first, "round %u", i);
+		KUNIT_EXPECT_NULL_MSG(test, dma_heap_kunit_find("kunit-alias"), "round %u", i);
+		/* the file is of the alias, and good for nothing without it or its heap */
+		ret = file->f_op->unlocked_ioctl(file, DMA_HEAP_IOCTL_ALLOC, addr);
+		KUNIT_EXPECT_EQ_MSG(test, ret, -ENODEV, "round %u", i);
+		again = dentry_open(&file->f_path, O_RDONLY, current_cred());
+		KUNIT_EXPECT_PTR_EQ_MSG(test, again, ERR_PTR(-ENODEV), "round %u", i);
+		if (!IS_ERR(again))
+			fput(again);
+
+		if (heap_first)
+			dma_heap_remove(alias);
+		else
+			fake_heap_remove_now(test, fake);
+		KUNIT_EXPECT_EQ_MSG(test, atomic_read(&fake->released), 1, "round %u", i);
+		KUNIT_EXPECT_PTR_EQ_MSG(test, dma_heap_kunit_alloc(held, PAGE_SIZE, O_RDWR, 0),
+					ERR_PTR(-ENODEV), "round %u", i);
+		dma_heap_kunit_put(held);
+		fput(file);
+		flush_delayed_fput();
+	}
+}
+
 static struct kunit_case dma_heap_core_cases[] = {
 	KUNIT_CASE_PARAM(dma_heap_core_length, length_gen_params),
 	KUNIT_CASE_PARAM(dma_heap_core_flags, flags_gen_params),
@@ -748,10 +765,12 @@ static struct kunit_case dma_heap_core_cases[] = {
 	KUNIT_CASE(dma_heap_core_longest_name),
 	KUNIT_CASE(dma_heap_core_too_many),
 	KUNIT_CASE(dma_heap_core_properties),
+	KUNIT_CASE(dma_heap_core_properties_shown),
 	KUNIT_CASE(dma_heap_core_errors),
 	KUNIT_CASE(dma_heap_core_counters),
 	KUNIT_CASE(dma_heap_core_buffer_stays),
 	KUNIT_CASE(dma_heap_core_alias),
+	KUNIT_CASE(dma_heap_core_alias_open),
 	KUNIT_CASE(dma_heap_core_remove_busy),
 	KUNIT_CASE(dma_heap_core_remove_open),
 	{}

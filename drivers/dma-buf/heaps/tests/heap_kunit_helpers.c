@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * What the KUnit suites of the DMA-BUF heaps have in common: a device whose
- * DMA operations note their arguments, buffers and attachments that go away
- * with the test, and the cases that are the same for every heap.
+ * DMA operations note their arguments, a heap that does as it is told, buffers
+ * and attachments that go away with the test, and the cases that are the same
+ * for every heap.
  */
 
 #include <kunit/device.h>
@@ -11,18 +12,24 @@
 #include <kunit/visibility.h>
 
 #include <linux/completion.h>
+#include <linux/container_of.h>
 #include <linux/delay.h>
 #include <linux/dma-buf.h>
 #include <linux/dma-heap.h>
 #include <linux/dma-map-ops.h>
 #include <linux/fcntl.h>
 #include <linux/file.h>
+#include <linux/gfp.h>
 #include <linux/iosys-map.h>
+#include <linux/jiffies.h>
 #include <linux/kthread.h>
+#include <linux/mm.h>
 #include <linux/module.h>
+#include <linux/pfn.h>
 #include <linux/scatterlist.h>
 #include <linux/sched/signal.h>
 #include <linux/sizes.h>
+#include <linux/slab.h>
 #include <linux/string.h>
 
 #include "../../dma-heap-private.h"
@@ -80,7 +87,7 @@ static void importer_sync_sg(struct device *dev, struct scatterlist *sgl, int ne
 	if (!READ_ONCE(importer->mapped))
 		importer->strays++;
 
-	importer->syncs++;
+	WRITE_ONCE(importer->syncs, importer->syncs + 1);
 	importer->sync_dir = dir;
 }
 
@@ -181,6 +188,126 @@ struct dma_buf *heap_kunit_alloc(struct kunit *test, const char *name, u64 len)
 }
 EXPORT_SYMBOL_IF_KUNIT(heap_kunit_alloc);
 
+struct fake_buffer {
+	struct dma_heap_buffer base;
+	struct fake_heap *fake;
+};
+
+static void fake_free(struct fake_buffer *buffer)
+{
+	struct scatterlist *sg;
+	unsigned int i;
+
+	for_each_sgtable_sg(&buffer->base.table, sg, i) {
+		if (sg_page(sg))
+			free_pages_exact(page_address(sg_page(sg)), sg->length);
+	}
+	sg_free_table(&buffer->base.table);
+	kfree(buffer);
+}
+
+static void fake_buffer_release(struct dma_heap_buffer *base)
+{
+	struct fake_buffer *buffer = container_of(base, struct fake_buffer, base);
+
+	atomic_inc(&buffer->fake->freed);
+	fake_free(buffer);
+}
+
+static struct dma_buf *fake_allocate(struct dma_heap *heap, unsigned long len,
+				     u32 fd_flags, u64 heap_flags)
+{
+	struct fake_heap *fake = dma_heap_get_drvdata(heap);
+	unsigned long left = PFN_DOWN(len);
+	struct fake_buffer *buffer;
+	struct dma_buf *dmabuf;
+	struct scatterlist *sg;
+	unsigned int i, n;
+	void *p;
+
+	fake->len = len;
+	if (fake->block) {
+		complete(&fake->entered);
+		wait_for_completion(&fake->resume);
+	}
+	if (fake->error)
+		return ERR_PTR(fake->error);
+
+	buffer = kzalloc_obj(*buffer);
+	if (!buffer)
+		return ERR_PTR(-ENOMEM);
+	buffer->fake = fake;
+	buffer->base.len = len;
+	buffer->base.dma_attrs = fake->dma_attrs;
+	buffer->base.release = fake_buffer_release;
+
+	for (n = 0; n < FAKE_MAX_CHUNKS && fake->chunks[n] && left > fake->chunks[n]; n++)
+		left -= fake->chunks[n];
+	if (sg_alloc_table(&buffer->base.table, n + 1, GFP_KERNEL)) {
+		kfree(buffer);
+		return ERR_PTR(-ENOMEM);
+	}
+	for_each_sgtable_sg(&buffer->base.table, sg, i) {
+		unsigned long pages = i < n ? fake->chunks[i] : left;
+
+		p = alloc_pages_exact(pages * PAGE_SIZE, GFP_KERNEL | __GFP_ZERO);
+		if (!p) {
+			fake_free(buffer);
+			return ERR_PTR(-ENOMEM);
+		}
+		sg_set_page(sg, virt_to_page(p), pages * PAGE_SIZE, 0);
+	}
+
+	dmabuf = dma_heap_buffer_export(heap, &buffer->base, fd_flags);
+	if (IS_ERR(dmabuf))
+		fake_free(buffer);
+
+	return dmabuf;
+}
+
+static void fake_release(struct dma_heap *heap)
+{
+	struct fake_heap *fake = dma_heap_get_drvdata(heap);
+
+	atomic_inc(&fake->released);
+}
+
+static const struct dma_heap_ops fake_ops = {
+	.allocate = fake_allocate,
+	.release = fake_release,
+};
+
+/* The action that removes a fake heap */
+void heap_kunit_remove_heap(void *heap)
+{
+	dma_heap_remove(heap);
+}
+EXPORT_SYMBOL_IF_KUNIT(heap_kunit_remove_heap);
+
+/* A fake heap; removed when the test ends, or by heap_kunit_remove_heap() before. */
+struct fake_heap *heap_kunit_fake(struct kunit *test, const char *name, u32 properties)
+{
+	struct dma_heap_export_info info = {
+		.name = name,
+		.ops = &fake_ops,
+		.properties = properties,
+	};
+	struct fake_heap *fake;
+
+	fake = kunit_kzalloc(test, sizeof(*fake), GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(test, fake);
+	init_completion(&fake->entered);
+	init_completion(&fake->resume);
+	info.priv = fake;
+	fake->heap = dma_heap_add(&info);
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, fake->heap);
+	KUNIT_ASSERT_EQ(test, kunit_add_action_or_reset(test, heap_kunit_remove_heap, fake->heap),
+			0);
+
+	return fake;
+}
+EXPORT_SYMBOL_IF_KUNIT(heap_kunit_fake);
+
 static void heap_kunit_detach(void *attach)
 {
 	struct dma_buf_attachment *attachment = attach;
@@ -222,7 +349,7 @@ void heap_kunit_test_map_error(struct kunit *test, const char *name)
 	for (i = 0; i < ARRAY_SIZE(errors); i++) {
 		importer->map_error = errors[i];
 		sgt = dma_buf_map_attachment_unlocked(attach, DMA_BIDIRECTIONAL);
-		KUNIT_EXPECT_PTR_EQ(test, sgt, ERR_PTR(errors[i]));
+		KUNIT_EXPECT_PTR_EQ_MSG(test, sgt, ERR_PTR(errors[i]), "errno %d", errors[i]);
 
 		/* there is no mapping to synchronise */
 		KUNIT_EXPECT_EQ(test, dma_buf_begin_cpu_access(dmabuf, DMA_BIDIRECTIONAL), 0);
@@ -267,7 +394,7 @@ void heap_kunit_test_sync_direction(struct kunit *test, const char *name)
 		sgt = dma_buf_map_attachment_unlocked(attach, dirs[m]);
 		KUNIT_ASSERT_NOT_ERR_OR_NULL(test, sgt);
 		if (records)
-			KUNIT_EXPECT_EQ(test, importer->map_dir, mapped);
+			KUNIT_EXPECT_EQ_MSG(test, importer->map_dir, mapped, "map %d", dirs[m]);
 
 		for (a = 0; a < ARRAY_SIZE(dirs); a++) {
 			end = mapped == DMA_BIDIRECTIONAL && dirs[a] == DMA_FROM_DEVICE ?
@@ -276,32 +403,35 @@ void heap_kunit_test_sync_direction(struct kunit *test, const char *name)
 			importer->sync_dir = DMA_NONE;
 			KUNIT_EXPECT_EQ(test, dma_buf_begin_cpu_access(dmabuf, dirs[a]), 0);
 			if (records) {
-				KUNIT_EXPECT_EQ(test, importer->syncs, 1);
-				KUNIT_EXPECT_EQ(test, importer->sync_dir, mapped);
+				KUNIT_EXPECT_EQ_MSG(test, importer->syncs, 1,
+						    "map %d, begin %d", dirs[m], dirs[a]);
+				KUNIT_EXPECT_EQ_MSG(test, importer->sync_dir, mapped,
+						    "map %d, begin %d", dirs[m], dirs[a]);
 			}
 			importer->sync_dir = DMA_NONE;
 			KUNIT_EXPECT_EQ(test, dma_buf_end_cpu_access(dmabuf, dirs[a]), 0);
 			if (records) {
-				KUNIT_EXPECT_EQ(test, importer->syncs, 2);
-				KUNIT_EXPECT_EQ(test, importer->sync_dir, end);
+				KUNIT_EXPECT_EQ_MSG(test, importer->syncs, 2,
+						    "map %d, end %d", dirs[m], dirs[a]);
+				KUNIT_EXPECT_EQ_MSG(test, importer->sync_dir, end,
+						    "map %d, end %d", dirs[m], dirs[a]);
 			}
 		}
 
 		dma_buf_unmap_attachment_unlocked(attach, sgt, dirs[m]);
 		if (records)
-			KUNIT_EXPECT_EQ(test, importer->unmap_dir, mapped);
+			KUNIT_EXPECT_EQ_MSG(test, importer->unmap_dir, mapped, "map %d", dirs[m]);
 
 		importer->syncs = 0;
 		KUNIT_EXPECT_EQ(test, dma_buf_begin_cpu_access(dmabuf, DMA_BIDIRECTIONAL), 0);
 		KUNIT_EXPECT_EQ(test, dma_buf_end_cpu_access(dmabuf, DMA_BIDIRECTIONAL), 0);
-		KUNIT_EXPECT_EQ(test, importer->syncs, 0);
+		KUNIT_EXPECT_EQ_MSG(test, importer->syncs, 0, "unmapped, was %d", dirs[m]);
 	}
 }
 EXPORT_SYMBOL_IF_KUNIT(heap_kunit_test_sync_direction);
 
 struct sync_thread {
 	struct dma_buf *dmabuf;
-	unsigned int rounds;
 	int error;
 };
 
@@ -313,7 +443,6 @@ static int sync_thread(void *data)
 		if (dma_buf_begin_cpu_access(sync->dmabuf, DMA_BIDIRECTIONAL) ||
 		    dma_buf_end_cpu_access(sync->dmabuf, DMA_BIDIRECTIONAL))
 			sync->error++;
-		sync->rounds++;
 		cond_resched();
 	}
 
@@ -322,7 +451,8 @@ static int sync_thread(void *data)
 
 /*
  * One thread maps and unmaps, one synchronises for the CPU: no mapping goes
- * away while it is synchronised.  Needs two CPUs, or preemption, to bite.
+ * away while it is synchronised.  Each mapping stays until it was synchronised
+ * once, so that it is taken down while the next round is on its way.
  */
 void heap_kunit_test_map_sync_race(struct kunit *test, const char *name)
 {
@@ -331,8 +461,9 @@ void heap_kunit_test_map_sync_race(struct kunit *test, const char *name)
 	struct dma_buf_attachment *attach;
 	struct sync_thread sync = {};
 	struct task_struct *task;
+	unsigned int i, syncs, met = 0;
+	unsigned long timeout;
 	struct sg_table *sgt;
-	unsigned int i;
 
 	if (!heap_kunit_importer_records())
 		kunit_skip(test, "devices have no DMA operations of their own here");
@@ -343,20 +474,21 @@ void heap_kunit_test_map_sync_race(struct kunit *test, const char *name)
 
 	task = kthread_run(sync_thread, &sync, "heap-kunit-sync");
 	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, task);
-	for (i = 0; i < rounds; i++) {
+	for (i = 0; i < rounds && met == i; i++) {
 		sgt = dma_buf_map_attachment_unlocked(attach, DMA_BIDIRECTIONAL);
 		if (IS_ERR(sgt))
 			break;
-		usleep_range(10, 20);
+		syncs = READ_ONCE(importer->syncs);
+		timeout = jiffies + 5 * HZ;
+		while (READ_ONCE(importer->syncs) == syncs && time_before(jiffies, timeout))
+			usleep_range(10, 20);
+		met += READ_ONCE(importer->syncs) != syncs;
 		dma_buf_unmap_attachment_unlocked(attach, sgt, DMA_BIDIRECTIONAL);
 	}
 	kthread_stop(task);
 
-	KUNIT_EXPECT_EQ(test, i, rounds);
 	KUNIT_EXPECT_EQ(test, sync.error, 0);
-	KUNIT_EXPECT_GT(test, sync.rounds, 0);
-	/* it was a race only if some of them met */
-	KUNIT_EXPECT_GT(test, importer->syncs, 0);
+	KUNIT_EXPECT_EQ(test, met, rounds);
 	KUNIT_EXPECT_EQ(test, importer->strays, 0);
 }
 EXPORT_SYMBOL_IF_KUNIT(heap_kunit_test_map_sync_race);
@@ -436,12 +568,12 @@ void heap_kunit_test_zeroed(struct kunit *test, const char *name)
 		KUNIT_EXPECT_EQ(test, dmabuf->size, len);
 
 		KUNIT_ASSERT_EQ(test, dma_buf_vmap_unlocked(dmabuf, &map), 0);
-		KUNIT_EXPECT_NULL(test, memchr_inv(map.vaddr, 0, len));
+		KUNIT_EXPECT_NULL_MSG(test, memchr_inv(map.vaddr, 0, len), "buffer %u", i);
 		memset(map.vaddr, 0xa5, len);
 		dma_buf_vunmap_unlocked(dmabuf, &map);
 
 		KUNIT_ASSERT_EQ(test, dma_buf_vmap_unlocked(dmabuf, &map), 0);
-		KUNIT_EXPECT_NULL(test, memchr_inv(map.vaddr, 0xa5, len));
+		KUNIT_EXPECT_NULL_MSG(test, memchr_inv(map.vaddr, 0xa5, len), "buffer %u", i);
 		dma_buf_vunmap_unlocked(dmabuf, &map);
 		dma_buf_put(dmabuf);
 		flush_delayed_fput();

@@ -6,6 +6,8 @@
 #ifndef _HEAP_KUNIT_HELPERS_H
 #define _HEAP_KUNIT_HELPERS_H
 
+#include <linux/atomic.h>
+#include <linux/completion.h>
 #include <linux/dma-direction.h>
 #include <linux/types.h>
 
@@ -54,6 +56,37 @@ static inline bool heap_kunit_importer_records(void)
 	return IS_ENABLED(CONFIG_ARCH_HAS_DMA_OPS);
 }
 
+#define FAKE_MAX_CHUNKS	8
+
+/**
+ * struct fake_heap - a heap that does what a test wants, with pages of its own
+ * @heap:	the heap
+ * @chunks:	the chunks of every buffer, in pages; what is left of its length
+ *		is one more
+ * @dma_attrs:	DMA_ATTR_* of every buffer
+ * @len:	length that allocating was called with last
+ * @error:	negative errno with which allocating fails, 0 for none
+ * @block:	allocating completes @entered, and waits for @resume
+ * @entered:	completed by allocating
+ * @resume:	to be completed by the test
+ * @freed:	buffers that were given back
+ * @released:	calls of the heap's release operation
+ */
+struct fake_heap {
+	struct dma_heap *heap;
+	unsigned int chunks[FAKE_MAX_CHUNKS];
+	unsigned long dma_attrs;
+	u64 len;
+	int error;
+	bool block;
+	struct completion entered;
+	struct completion resume;
+	atomic_t freed;
+	atomic_t released;
+};
+
+struct fake_heap *heap_kunit_fake(struct kunit *test, const char *name, u32 properties);
+void heap_kunit_remove_heap(void *heap);
 struct heap_kunit_importer *heap_kunit_importer(struct kunit *test, const char *name);
 void heap_kunit_put_later(struct kunit *test, struct dma_buf *dmabuf);
 struct dma_heap *heap_kunit_find(struct kunit *test, const char *name);

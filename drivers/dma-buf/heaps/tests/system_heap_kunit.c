@@ -13,7 +13,10 @@
 #include <linux/dma-mapping.h>
 #include <linux/fcntl.h>
 #include <linux/file.h>
+#include <linux/gfp.h>
 #include <linux/iosys-map.h>
+#include <linux/log2.h>
+#include <linux/minmax.h>
 #include <linux/mm.h>
 #include <linux/module.h>
 #include <linux/scatterlist.h>
@@ -72,6 +75,68 @@ static void system_heap_freed(struct kunit *test)
 		KUNIT_EXPECT_EQ(test, page_count(chunks[i]), 1);
 		put_page(chunks[i]);
 	}
+}
+
+/* Chunks of the largest size that every machine tries, and room for the smaller ones */
+#define NR_LARGE	5
+
+/* Does the page allocator have such chunks now, for who does not reclaim? */
+static bool large_chunks_free(unsigned int order)
+{
+	struct page *pages[NR_LARGE];
+	unsigned int i, n;
+
+	for (n = 0; n < NR_LARGE; n++) {
+		pages[n] = alloc_pages((GFP_HIGHUSER | __GFP_NOWARN) & ~__GFP_RECLAIM, order);
+		if (!pages[n])
+			break;
+	}
+	for (i = 0; i < n; i++)
+		__free_pages(pages[i], order);
+
+	return n == NR_LARGE;
+}
+
+/*
+ * The largest chunks come first, and each is as large as what is left allows.
+ * Others use memory as well, so this has to be seen once only, and is not expected
+ * where memory is in pieces.
+ */
+static void system_heap_largest_first(struct kunit *test)
+{
+	const size_t len = SZ_8M + SZ_1M + SZ_64K + PAGE_SIZE % SZ_64K;
+	unsigned int i, small, round, tries = 0;
+	struct dma_buf *dmabuf;
+	struct scatterlist *sg;
+	size_t left, prev;
+
+	if (get_order(SZ_2M) > MAX_PAGE_ORDER)
+		kunit_skip(test, "the page allocator has no chunks of 2 MiB");
+
+	for (round = 0; round < 5; round++) {
+		if (!large_chunks_free(get_order(SZ_2M)))
+			continue;
+		tries++;
+		dmabuf = heap_kunit_alloc(test, SYSTEM_HEAP, len);
+		left = dmabuf->size;
+		prev = left;
+		small = 0;
+		for_each_sgtable_sg(&dma_heap_buffer_of(dmabuf)->table, sg, i) {
+			/* true of every buffer, whatever there is of memory */
+			KUNIT_EXPECT_LE_MSG(test, sg->length, prev, "chunk %u of buffer %u",
+					    i, round);
+			small += sg->length < min(rounddown_pow_of_two(left), SZ_2M);
+			prev = sg->length;
+			left -= sg->length;
+		}
+		KUNIT_EXPECT_EQ(test, left, 0);
+		if (!small)
+			return;
+	}
+	if (!tries)
+		kunit_skip(test, "no %d chunks of 2 MiB are free", NR_LARGE);
+	KUNIT_FAIL(test, "%u buffers of %zu bytes with small chunks, the last with %u",
+		   tries, len, small);
 }
 
 /* What exceeds the memory of the machine is -ENOMEM, not -EINVAL or a wrapped length. */
@@ -250,6 +315,7 @@ static struct kunit_case system_heap_cases[] = {
 	KUNIT_CASE(system_heap_killed),
 	KUNIT_CASE(system_heap_zeroed),
 	KUNIT_CASE(system_heap_freed),
+	KUNIT_CASE(system_heap_largest_first),
 	KUNIT_CASE(system_heap_too_large),
 	KUNIT_CASE(system_heap_unmap_attrs),
 	KUNIT_CASE(system_heap_cc_zeroed),

@@ -233,9 +233,8 @@ TEST_F_TIMEOUT(heap, all_of_memory, 600)
 	ASSERT_LT(0, victim);
 	before = mem_bytes("MemAvailable");
 
-	for (i = 0; i < 100; i++) {
+	for (i = 0; i < 100; i++)
 		EXPECT_ERRNO(ENOMEM, heap_alloc(self->heap, total - 16 * MIB));
-	}
 
 	/* "COMM invoked oom-killer: ..." */
 	EXPECT_FALSE(log_has(self->own.log, "alloc invoked oom-killer"));

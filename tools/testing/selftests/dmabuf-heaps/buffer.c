@@ -335,9 +335,8 @@ TEST_F(heap, seen_from_outside)
 
 	there = (struct iovec) { map, sizeof(copy) };
 	/* which not every kernel has */
-	if (!process_vm_readv(getpid(), NULL, 0, NULL, 0, 0)) {
+	if (!process_vm_readv(getpid(), NULL, 0, NULL, 0, 0))
 		EXPECT_ERRNO(EFAULT, process_vm_readv(getpid(), &here, 1, &there, 1, 0));
-	}
 	mem = open("/proc/self/mem", O_RDONLY | O_CLOEXEC);
 	ASSERT_LE(0, mem);
 	EXPECT_ERRNO(EIO, pread(mem, copy, sizeof(copy), (unsigned long)map));
