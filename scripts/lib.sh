@@ -234,7 +234,7 @@ VARIANTS="x86_64 x86_64-debug x86_64-nolegacy x86_64-small arm64 arm64-nolegacy 
 BUILD_PACKAGES=(bc binutils bison ccache cpio flex gcc libc6-dev libelf-dev
 	libssl-dev make perl procps python3 rsync xz-utils git)
 
-CHECK_PACKAGES=(git quilt b4 patch perl codespell python3 python3-git python3-ply sparse shellcheck)
+CHECK_PACKAGES=(git quilt b4 patch perl codespell python3 python3-git python3-ply python3-sphinx python3-yaml sparse shellcheck)
 
 # variant NAME: sets V_ARCH, V_CROSS, V_IMAGE, V_FRAGMENTS, V_PACKAGES
 variant() {
