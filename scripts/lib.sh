@@ -35,8 +35,9 @@ plain_path "$TOP$BUILD" || die "make takes no folder like $BUILD;" \
 LINUX=$BUILD/linux
 # The base alone and what is built of it. A tree and its objects are neighbours,
 # there as in build/: the commands of both builds are then the same, and ccache
-# serves one with what it kept of the other.
-BASE_BUILD=$BUILD/base
+# serves one with what it kept of the other. The environment can name a folder with
+# another kernel's tree in its place.
+BASE_BUILD=${BASE_BUILD:-$BUILD/base}
 SERIES=$TOP/series
 PATCHES=$TOP/patches
 JOBS=$(($(nproc) + 1))
