@@ -56,7 +56,8 @@ struct dma_heap_ops {
  *	device without an IOMMU and without a scatterlist can use it
  * @DMA_HEAP_WRITE_COMBINED: the CPU maps the buffer write-combined, in userspace
  *	and in the kernel, and devices map it without cache maintenance; a device
- *	that needs cache maintenance or a bounce buffer cannot map it
+ *	that needs a bounce buffer, has DMA operations of its own, or snoops the
+ *	caches where the architecture does not let it, cannot map it
  * @DMA_HEAP_PROTECTED: the CPU must not access the buffer; it can neither be
  *	mapped nor be cleared by the kernel
  *

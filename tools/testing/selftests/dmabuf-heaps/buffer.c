@@ -21,7 +21,7 @@
  */
 TEST_F(heap, private_mapping)
 {
-	const size_t sizes[] = { self->page, 16 * self->page, 4 << 20, (4 << 20) + self->page };
+	const size_t sizes[] = { self->page, 16 * self->page, 1 << 20, (1 << 20) + self->page };
 	const int prots[] = { PROT_READ, PROT_READ | PROT_WRITE };
 	const int modes[] = { O_RDONLY, O_RDWR };
 	unsigned int s, p, m;

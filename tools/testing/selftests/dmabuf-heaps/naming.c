@@ -149,6 +149,10 @@ static bool is_region_name(const char *name)
 	unsigned int i;
 	size_t n;
 
+	/* those are the system heaps, whatever regions there are */
+	if (is_taken(name) && strncmp(name, DEFAULT_NAME, strlen(DEFAULT_NAME)))
+		return false;
+
 	snprintf(own, sizeof(own), "%s", name);
 	n = strlen(own);
 	if (n > strlen(UNCACHED) && !strcmp(own + n - strlen(UNCACHED), UNCACHED))
