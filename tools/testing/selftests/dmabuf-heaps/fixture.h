@@ -109,7 +109,7 @@ FIXTURE_TEARDOWN(heap)
 			break;
 		usleep(20000);
 	}
-	if (bytes && heap_used_by_others(self->name))
+	if (bytes && heap_used_by_others(self->heap))
 		TH_LOG("others began to use %s: no telling what is left", self->name);
 	else
 		EXPECT_EQ(0, bytes);

@@ -125,17 +125,24 @@ static inline bool heap_is_wanted(const char *heap)
 	return heap[0] != '.' && !heap_is_secret(heap) && (!only || !strcmp(only, heap));
 }
 
-/* Does another process have a buffer of the heap, as far as we may see? */
-static inline bool heap_used_by_others(const char *heap)
+/* The name of the heap that a buffer is from, whatever alias it was asked of. */
+static inline const char *buffer_heap(int buf)
 {
-	char command[512];
+	static char name[256];
+	char path[64], line[300];
+	FILE *f;
 
-	snprintf(command, sizeof(command),
-		 "for f in /proc/[0-9]*/fdinfo/*; do case $f in /proc/%d/*|/proc/$$/*) ;; "
-		 "*) grep -qs '^exp_name:[[:space:]]*%s$' $f && exit 0 ;; esac; done; exit 1",
-		 getpid(), heap);
+	name[0] = '\0';
+	snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", buf);
+	f = fopen(path, "re");
+	while (f && !name[0] && fgets(line, sizeof(line), f)) {
+		if (sscanf(line, "exp_name: %255s", name) != 1)
+			name[0] = '\0';
+	}
+	if (f)
+		fclose(f);
 
-	return !system(command);
+	return name;
 }
 
 /* Says the heap, or its name. */
@@ -204,6 +211,23 @@ static inline int count_fds(void)
 	closedir(dir);
 
 	return n;
+}
+
+/* Does another process have a buffer of the heap, as far as we may see? */
+static inline bool heap_used_by_others(int heap)
+{
+	char command[512];
+	int buf = heap_alloc(heap, 1);
+
+	if (buf < 0)
+		return true;
+	snprintf(command, sizeof(command),
+		 "for f in /proc/[0-9]*/fdinfo/*; do case $f in /proc/%d/*|/proc/$$/*) ;; "
+		 "*) grep -qs '^exp_name:[[:space:]]*%s$' $f && exit 0 ;; esac; done; exit 1",
+		 getpid(), buffer_heap(buf));
+	close(buf);
+
+	return system(command) == 0;
 }
 
 /* The kernel log from now on; look into it with log_has(). */

@@ -148,6 +148,7 @@ TEST_F(heap, tracepoint)
 	const unsigned long long len = 5 * self->page, huge = mem_bytes("MemTotal") + (1ULL << 30);
 	long long duration, fine;
 	struct timespec tick;
+	const char *heap;
 	char path[160];
 	FILE *trace;
 	int fd, ret;
@@ -172,6 +173,7 @@ TEST_F(heap, tracepoint)
 
 	ret = heap_alloc(self->heap, len - 1);
 	ASSERT_LE(0, ret);
+	heap = buffer_heap(ret);
 	close(ret);
 	EXPECT_EQ(-1, heap_alloc(self->heap, huge));
 	ASSERT_EQ(1, pwrite(fd, "0", 1, 0));
@@ -184,14 +186,14 @@ TEST_F(heap, tracepoint)
 	snprintf(path, sizeof(path), "%s/trace", self->own.path);
 	trace = fopen(path, "r");
 	ASSERT_NE(NULL, trace);
-	EXPECT_TRUE(next_event(trace, self->name, len, &ret, &duration));
+	EXPECT_TRUE(next_event(trace, heap, len, &ret, &duration));
 	EXPECT_EQ(0, ret);
 	/* a clock that ticks in milliseconds may show nothing */
 	EXPECT_LE(fine, duration);
-	EXPECT_TRUE(next_event(trace, self->name, (huge + self->page - 1) / self->page *
+	EXPECT_TRUE(next_event(trace, heap, (huge + self->page - 1) / self->page *
 			       self->page, &ret, &duration));
 	EXPECT_EQ(-ENOMEM, ret);
-	EXPECT_FALSE(next_event(trace, self->name, len, &ret, &duration));
+	EXPECT_FALSE(next_event(trace, heap, len, &ret, &duration));
 	fclose(trace);
 }
 
@@ -234,9 +236,9 @@ TEST_F(heap, release_tracepoint)
 	ASSERT_LE(0, buf);
 	ASSERT_EQ(0, fstat(buf, &st));
 	snprintf(ino, sizeof(ino), " ino=%llu\n", (unsigned long long)st.st_ino);
-	snprintf(alloc, sizeof(alloc), "dma_heap_alloc: name=%s len=%llu ", self->name, len);
-	snprintf(release, sizeof(release), "dma_heap_release: name=%s len=%llu ", self->name,
-		 len);
+	snprintf(alloc, sizeof(alloc), "dma_heap_alloc: name=%s len=%llu ", buffer_heap(buf), len);
+	snprintf(release, sizeof(release), "dma_heap_release: name=%s len=%llu ",
+		 buffer_heap(buf), len);
 	map = mmap(NULL, len, PROT_READ, MAP_SHARED, buf, 0);
 	ASSERT_NE(MAP_FAILED, map);
 	close(buf);

@@ -330,7 +330,7 @@ TEST_F_TIMEOUT(stress, everything, 36000)
 				break;
 			usleep(20000);
 		}
-		if (heaps[i].buffers != ~0ULL && !heap_used_by_others(heaps[i].name))
+		if (heaps[i].buffers != ~0ULL && !heap_used_by_others(heaps[i].fd))
 			EXPECT_LE(buffers, heaps[i].buffers) {
 				TH_LOG("%s has %llu buffers more", heaps[i].name,
 				       buffers - heaps[i].buffers);
