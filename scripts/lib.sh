@@ -226,6 +226,9 @@ state() {
 unexported() {
 	[ -d "$LINUX/.git/heaps" ] || return 1
 	[ -n "$(git -C "$LINUX" status --porcelain --untracked-files=all | head -n 1)" ] && return 0
+	# stashes, and branches of one's own
+	git -C "$LINUX" rev-parse -q --verify refs/stash >/dev/null && return 0
+	git -C "$LINUX" for-each-ref --no-merged HEAD refs/heads | grep -qv 'refs/heads/b4-check$' && return 0
 	[ -n "$(state tip)" ] && [ "$(git -C "$LINUX" rev-parse HEAD)" != "$(state tip)" ]
 }
 
