@@ -751,8 +751,9 @@ static const struct dma_fence_ops fence_ops = {
 	.get_timeline_name = fence_name,
 };
 
-/* A device writes to the buffer until the fence signals. */
-static struct dma_fence *add_fence(struct kunit *test, struct dma_buf *dmabuf)
+/* A device uses the buffer until the fence signals. */
+static struct dma_fence *add_fence(struct kunit *test, struct dma_buf *dmabuf,
+				   enum dma_resv_usage usage)
 {
 	struct dma_fence *fence = kzalloc_obj(*fence);
 
@@ -760,7 +761,7 @@ static struct dma_fence *add_fence(struct kunit *test, struct dma_buf *dmabuf)
 	dma_fence_init64(fence, &fence_ops, NULL, dma_fence_context_alloc(1), 1);
 	dma_resv_lock(dmabuf->resv, NULL);
 	KUNIT_EXPECT_EQ(test, dma_resv_reserve_fences(dmabuf->resv, 1), 0);
-	dma_resv_add_fence(dmabuf->resv, fence, DMA_RESV_USAGE_WRITE);
+	dma_resv_add_fence(dmabuf->resv, fence, usage);
 	dma_resv_unlock(dmabuf->resv);
 
 	return fence;
@@ -768,6 +769,7 @@ static struct dma_fence *add_fence(struct kunit *test, struct dma_buf *dmabuf)
 
 struct access {
 	struct dma_buf *dmabuf;
+	enum dma_data_direction dir;
 	struct completion done;
 	int ret;
 };
@@ -776,13 +778,24 @@ static int access_thread(void *data)
 {
 	struct access *access = data;
 
-	access->ret = dma_buf_begin_cpu_access(access->dmabuf, DMA_FROM_DEVICE);
+	access->ret = dma_buf_begin_cpu_access(access->dmabuf, access->dir);
 	kthread_complete_and_exit(&access->done, 0);
 }
 
-/* What a device is still writing is waited for, and synchronised after that. */
+/* Devices that are in the way of an access are waited for, and it syncs after that. */
 static void dma_heap_buffer_sync_after_fence(struct kunit *test)
 {
+	static const struct {
+		enum dma_resv_usage usage;
+		enum dma_data_direction dir;
+		bool waits;
+	} accesses[] = {
+		{ .usage = DMA_RESV_USAGE_WRITE, .dir = DMA_FROM_DEVICE, .waits = true },
+		{ .usage = DMA_RESV_USAGE_WRITE, .dir = DMA_TO_DEVICE, .waits = true },
+		{ .usage = DMA_RESV_USAGE_READ, .dir = DMA_FROM_DEVICE, .waits = false },
+		{ .usage = DMA_RESV_USAGE_READ, .dir = DMA_TO_DEVICE, .waits = true },
+		{ .usage = DMA_RESV_USAGE_READ, .dir = DMA_BIDIRECTIONAL, .waits = true },
+	};
 	struct access access = { .done = COMPLETION_INITIALIZER_ONSTACK(access.done) };
 	struct heap_kunit_importer *importer;
 	struct dma_buf_attachment *attach;
@@ -790,6 +803,8 @@ static void dma_heap_buffer_sync_after_fence(struct kunit *test)
 	struct dma_fence *fence;
 	struct dma_buf *dmabuf;
 	struct sg_table *sgt;
+	unsigned long early;
+	unsigned int i;
 
 	if (!heap_kunit_importer_records())
 		kunit_skip(test, "devices have no DMA operations of their own here");
@@ -799,22 +814,34 @@ static void dma_heap_buffer_sync_after_fence(struct kunit *test)
 	importer = heap_kunit_importer(test, "heap-importer");
 	attach = heap_kunit_attach(test, dmabuf, importer->dev);
 	sgt = map(test, attach, DMA_FROM_DEVICE);
-
-	fence = add_fence(test, dmabuf);
 	access.dmabuf = dmabuf;
-	task = kthread_run(access_thread, &access, "heap-kunit-access");
-	if (!IS_ERR(task)) {
-		KUNIT_EXPECT_EQ(test, wait_for_completion_timeout(&access.done, HZ / 10), 0);
-		KUNIT_EXPECT_EQ(test, importer->syncs, 0);
-		dma_fence_signal(fence);
-		wait_for_completion(&access.done);
-		KUNIT_EXPECT_EQ(test, access.ret, 0);
-		KUNIT_EXPECT_EQ(test, importer->syncs, 1);
-	} else {
-		KUNIT_FAIL(test, "no thread");
-		dma_fence_signal(fence);
+
+	for (i = 0; i < ARRAY_SIZE(accesses); i++) {
+		fence = add_fence(test, dmabuf, accesses[i].usage);
+		importer->syncs = 0;
+		reinit_completion(&access.done);
+		access.dir = accesses[i].dir;
+		task = kthread_run(access_thread, &access, "heap-kunit-access");
+		if (!IS_ERR(task)) {
+			early = wait_for_completion_timeout(&access.done,
+							    accesses[i].waits ? HZ / 10 : 5 * HZ);
+			KUNIT_EXPECT_EQ_MSG(test, !early, accesses[i].waits,
+					    "direction %d, fence of usage %d", accesses[i].dir,
+					    accesses[i].usage);
+			KUNIT_EXPECT_EQ_MSG(test, importer->syncs, accesses[i].waits ? 0 : 1,
+					    "direction %d, fence of usage %d", accesses[i].dir,
+					    accesses[i].usage);
+			dma_fence_signal(fence);
+			if (!early)
+				wait_for_completion(&access.done);
+			KUNIT_EXPECT_EQ(test, access.ret, 0);
+			KUNIT_EXPECT_EQ(test, importer->syncs, 1);
+		} else {
+			KUNIT_FAIL(test, "no thread");
+			dma_fence_signal(fence);
+		}
+		dma_fence_put(fence);
 	}
-	dma_fence_put(fence);
 	unmap(attach, sgt, DMA_FROM_DEVICE);
 }
 
@@ -850,7 +877,7 @@ static void dma_heap_buffer_fence_killed(struct kunit *test)
 	importer = heap_kunit_importer(test, "heap-importer");
 	attach = heap_kunit_attach(test, dmabuf, importer->dev);
 	sgt = map(test, attach, DMA_FROM_DEVICE);
-	late.fence = add_fence(test, dmabuf);
+	late.fence = add_fence(test, dmabuf, DMA_RESV_USAGE_WRITE);
 
 	/* a wait that is not interrupted ends as well, but with 0 */
 	INIT_DELAYED_WORK_ONSTACK(&late.work, signal_late);
