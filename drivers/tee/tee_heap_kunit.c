@@ -121,8 +121,7 @@ static struct dma_buf *tee_heap_alloc(struct kunit *test, u64 len)
 
 static void tee_heap_put(struct dma_buf *dmabuf)
 {
-	dma_buf_put(dmabuf);
-	flush_delayed_fput();
+	__fput_sync(dmabuf->file);
 }
 
 /* A buffer is known by the name of its heap. */

@@ -9,6 +9,7 @@
 #include <kunit/static_stub.h>
 #include <kunit/test.h>
 
+#include <linux/cacheinfo.h>
 #include <linux/atomic.h>
 #include <linux/completion.h>
 #include <linux/container_of.h>
@@ -185,11 +186,9 @@ static void dma_heap_buffer_release(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, dmabuf->size, SZ_64K);
 	KUNIT_EXPECT_STREQ(test, dmabuf->exp_name, HEAP_NAME);
 	get_dma_buf(dmabuf);
-	dma_buf_put(dmabuf);
-	flush_delayed_fput();
+	__fput_sync(dmabuf->file);
 	KUNIT_EXPECT_EQ(test, atomic_read(&fake->freed), 0);
-	dma_buf_put(dmabuf);
-	flush_delayed_fput();
+	__fput_sync(dmabuf->file);
 	KUNIT_EXPECT_EQ(test, atomic_read(&fake->freed), 1);
 }
 
@@ -266,7 +265,8 @@ static struct dma_buf *layout_buffer(struct kunit *test)
 
 /*
  * In the kernel's mapping the chunks follow each other, and all of them are
- * there.  One chunk has an address already.  Who else maps it sees the same.
+ * there.  One chunk has an address already, unless caches can have aliases.  Who
+ * else maps it sees the same.
  */
 static void dma_heap_buffer_vmap(struct kunit *test)
 {
@@ -287,7 +287,8 @@ static void dma_heap_buffer_vmap(struct kunit *test)
 
 	KUNIT_ASSERT_EQ(test, dma_buf_vmap_unlocked(dmabuf, &map), 0);
 	KUNIT_EXPECT_FALSE(test, map.is_iomem);
-	KUNIT_EXPECT_EQ(test, is_vmalloc_addr(map.vaddr), table->orig_nents > 1);
+	KUNIT_EXPECT_EQ(test, is_vmalloc_addr(map.vaddr),
+			cpu_dcache_is_aliasing() || table->orig_nents > 1);
 	for (page = 0; page < layout->pages; page++)
 		KUNIT_EXPECT_EQ_MSG(test, *(unsigned long *)(map.vaddr + page * PAGE_SIZE),
 				    page + 1, "page %lu", page);
@@ -735,8 +736,7 @@ static void dma_heap_buffer_protected_bounce(struct kunit *test)
 		if (!IS_ERR(sgt))
 			unmap(attach, sgt, DMA_TO_DEVICE);
 		dma_buf_detach(dmabuf, attach);
-		dma_buf_put(dmabuf);
-		flush_delayed_fput();
+		__fput_sync(dmabuf->file);
 		sg_free_table(&buffer.table);
 	}
 }
@@ -1064,12 +1064,15 @@ static void dma_heap_buffer_fault_large(struct kunit *test)
 	struct follow_pfnmap_args args = {};
 	const struct dma_heap_buffer *buffer;
 	struct dma_buf *dmabuf;
-	unsigned long addr, pfn;
+	unsigned long addr, pfn, found;
 	unsigned int i;
 	int ret;
 
 	if (sizeof(size_t) <= 4)
 		kunit_skip(test, "no buffer has 4 GiB where a size_t has 32 bits");
+	/* elsewhere the CPU may read ahead of itself, whatever is there */
+	if (!IS_ENABLED(CONFIG_UML) && !IS_ENABLED(CONFIG_X86))
+		kunit_skip(test, "what is not memory must not be mapped like it here");
 
 	dmabuf = hollow_buffer(test, 2, size);
 	buffer = dma_heap_buffer_of(dmabuf);
@@ -1087,9 +1090,11 @@ static void dma_heap_buffer_fault_large(struct kunit *test)
 		ret = follow_pfnmap_start(&args);
 		KUNIT_EXPECT_EQ_MSG(test, ret, 0, "nothing is mapped at %#zx", offsets[i]);
 		if (!ret) {
-			KUNIT_EXPECT_EQ_MSG(test, args.pfn, pfn + PFN_DOWN(offsets[i] % size),
-					    "page at %#zx", offsets[i]);
+			found = args.pfn;
+			/* nothing may be reported under the lock of the page table */
 			follow_pfnmap_end(&args);
+			KUNIT_EXPECT_EQ_MSG(test, found, pfn + PFN_DOWN(offsets[i] % size),
+					    "page at %#zx", offsets[i]);
 		}
 		mmap_read_unlock(current->mm);
 	}
@@ -1112,7 +1117,7 @@ static void dma_heap_buffer_no_index(struct kunit *test)
 }
 
 /* a million pages, each a chunk of its own, where a size_t can count their bytes */
-#define MANY_CHUNKS	(sizeof(size_t) > 4 ? 1U << 20 : 1U << 18)
+#define MANY_CHUNKS	(sizeof(size_t) > 4 ? 1U << 20 : PFN_DOWN(SZ_1G))
 
 struct finder {
 	const struct dma_heap_buffer *buffer;

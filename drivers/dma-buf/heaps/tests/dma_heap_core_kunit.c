@@ -47,8 +47,7 @@ static void fake_heap_remove_now(struct kunit *test, struct fake_heap *fake)
 
 static void fake_put(struct dma_buf *dmabuf)
 {
-	dma_buf_put(dmabuf);
-	flush_delayed_fput();
+	__fput_sync(dmabuf->file);
 }
 
 struct length_case {
@@ -617,15 +616,14 @@ static void dma_heap_core_remove_open(struct kunit *test)
 	again = dentry_open(&file->f_path, O_RDONLY, current_cred());
 	KUNIT_EXPECT_PTR_EQ(test, again, ERR_PTR(-ENODEV));
 	if (!IS_ERR(again))
-		fput(again);
+		__fput_sync(again);
 	/* by its number, which leads nowhere; the VFS has an errno of its own */
 	again = open_devt(test, mnt, devt);
 	KUNIT_EXPECT_PTR_EQ(test, again, ERR_PTR(-ENXIO));
 	if (!IS_ERR(again))
-		fput(again);
+		__fput_sync(again);
 
-	fput(file);
-	flush_delayed_fput();
+	__fput_sync(file);
 }
 
 /* What the heap's file in debugfs says of its properties, as anybody can read it. */
@@ -681,8 +679,7 @@ static void dma_heap_core_properties_shown(struct kunit *test)
 		KUNIT_EXPECT_EQ(test, opened->op->show(&s, NULL), 0);
 		KUNIT_EXPECT_NOT_NULL_MSG(test, strstr(buf, cases[i].line),
 					  "%s is not in:\n%s", cases[i].line, buf);
-		fput(file);
-		flush_delayed_fput();
+		__fput_sync(file);
 		fake_heap_remove_now(test, fake);
 	}
 }
@@ -738,7 +735,7 @@ static void dma_heap_core_alias_open(struct kunit *test)
 		again = dentry_open(&file->f_path, O_RDONLY, current_cred());
 		KUNIT_EXPECT_PTR_EQ_MSG(test, again, ERR_PTR(-ENODEV), "round %u", i);
 		if (!IS_ERR(again))
-			fput(again);
+			__fput_sync(again);
 
 		if (heap_first)
 			dma_heap_remove(alias);
@@ -748,8 +745,7 @@ static void dma_heap_core_alias_open(struct kunit *test)
 		KUNIT_EXPECT_PTR_EQ_MSG(test, dma_heap_kunit_alloc(held, PAGE_SIZE, O_RDWR, 0),
 					ERR_PTR(-ENODEV), "round %u", i);
 		dma_heap_kunit_put(held);
-		fput(file);
-		flush_delayed_fput();
+		__fput_sync(file);
 	}
 }
 

@@ -142,11 +142,11 @@ struct heap_kunit_importer *heap_kunit_importer(struct kunit *test, const char *
 }
 EXPORT_SYMBOL_IF_KUNIT(heap_kunit_importer);
 
-/* A kernel thread's last reference of a file is dropped later: not here. */
-static void heap_kunit_put(void *dmabuf)
+static void heap_kunit_put(void *data)
 {
-	dma_buf_put(dmabuf);
-	flush_delayed_fput();
+	struct dma_buf *dmabuf = data;
+
+	__fput_sync(dmabuf->file);
 }
 
 /* Put a buffer, which must be one, when the test ends. */
@@ -524,7 +524,11 @@ int heap_kunit_run_killed(struct kunit *test, int (*fn)(void *arg), void *arg)
 	struct task_struct *task;
 
 	task = kthread_run(killed_thread, &call, "heap-kunit-killed");
-	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, task);
+	if (IS_ERR(task)) {
+		/* without an abort, as the caller may have something to undo */
+		KUNIT_FAIL(test, "no thread: %pe", task);
+		return PTR_ERR(task);
+	}
 	wait_for_completion(&call.done);
 
 	return call.ret;
@@ -537,8 +541,7 @@ static int alloc_errno(void *heap)
 
 	if (IS_ERR(dmabuf))
 		return PTR_ERR(dmabuf);
-	dma_buf_put(dmabuf);
-	flush_delayed_fput();
+	__fput_sync(dmabuf->file);
 
 	return 0;
 }
@@ -575,8 +578,7 @@ void heap_kunit_test_zeroed(struct kunit *test, const char *name)
 		KUNIT_ASSERT_EQ(test, dma_buf_vmap_unlocked(dmabuf, &map), 0);
 		KUNIT_EXPECT_NULL_MSG(test, memchr_inv(map.vaddr, 0xa5, len), "buffer %u", i);
 		dma_buf_vunmap_unlocked(dmabuf, &map);
-		dma_buf_put(dmabuf);
-		flush_delayed_fput();
+		__fput_sync(dmabuf->file);
 	}
 }
 EXPORT_SYMBOL_IF_KUNIT(heap_kunit_test_zeroed);

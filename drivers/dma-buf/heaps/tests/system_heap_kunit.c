@@ -66,9 +66,7 @@ static void system_heap_freed(struct kunit *test)
 			get_page(chunks[i]);
 		}
 	}
-	dma_buf_put(dmabuf);
-	/* a kernel thread's last reference of a file is dropped later: not here */
-	flush_delayed_fput();
+	__fput_sync(dmabuf->file);
 	KUNIT_ASSERT_NOT_NULL(test, chunks);
 
 	for (i = 0; i < nr; i++) {
@@ -265,9 +263,7 @@ static void system_heap_cc_zeroed(struct kunit *test)
 	KUNIT_ASSERT_EQ(test, dma_buf_vmap_unlocked(dmabuf, &map), 0);
 	KUNIT_EXPECT_NULL(test, memchr_inv(map.vaddr, 0, len));
 	dma_buf_vunmap_unlocked(dmabuf, &map);
-	dma_buf_put(dmabuf);
-	/* a kernel thread's last reference of a file is dropped later: not here */
-	flush_delayed_fput();
+	__fput_sync(dmabuf->file);
 
 	KUNIT_EXPECT_EQ(test, calls->nr_strangers, 0);
 	for (i = 0; i < calls->nr_decrypted && i < CC_PAGES; i++)

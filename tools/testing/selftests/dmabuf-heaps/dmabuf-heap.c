@@ -281,7 +281,8 @@ static void test_alloc_zeroed(char *heap_name, size_t size)
 	ksft_test_result(filled > 0, "Allocate and fill a bunch of buffers (%d)\n", filled);
 
 	zeroed = use_new_buffers(heap_fd, size, filled > 0 ? filled : ZEROED_BUFFERS, false);
-	if (zeroed != filled)
+	/* elsewhere, others may have taken some in between */
+	if (!strcmp(heap_name, "system") && zeroed != filled)
 		zeroed = -1;
 	ksft_test_result(zeroed > 0, "Allocate and validate all buffers are zeroed (%d)\n",
 			 zeroed);

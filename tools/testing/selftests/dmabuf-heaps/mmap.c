@@ -504,7 +504,7 @@ TEST_F(heap, locked)
 		ASSERT_TRUE(WIFEXITED(status));
 		if (WEXITSTATUS(status) == 4)
 			SKIP(return, "this process may not lock its memory");
-		EXPECT_EQ(0, WEXITSTATUS(status)) {
+		ASSERT_EQ(0, WEXITSTATUS(status)) {
 			TH_LOG("faults after %s", how ? "mlockall()" : "MAP_LOCKED");
 		}
 	}
@@ -570,7 +570,8 @@ TEST_F(heap, fixed_noreplace)
 	close_hole(_metadata, hole, m->size);
 }
 
-#ifdef MAP_32BIT
+/* in programs of 64 bits only */
+#if defined(MAP_32BIT) && __SIZEOF_POINTER__ == 8
 TEST_F(heap, map_32bit)
 {
 	struct mapping *m = &self->own;
@@ -623,8 +624,10 @@ TEST_F(heap, faults)
 	const long slack = 8;
 	long before, reads, writes;
 	unsigned char *p;
+	enum how how;
 
-	if (how_mapped(_metadata, m, self->page) == BY_PAGE)
+	how = how_mapped(_metadata, m, self->page);
+	if (how == BY_PAGE)
 		SKIP(return, "this kernel maps a page a fault");
 	p = mmap(NULL, m->size, PROT_READ | PROT_WRITE, MAP_SHARED, m->buf, 0);
 	ASSERT_NE(MAP_FAILED, p);
@@ -636,7 +639,9 @@ TEST_F(heap, faults)
 	writes = minor_faults() - before;
 	TH_LOG("%ld faults to read %zu pages, %ld to write them", reads, m->pages, writes);
 	EXPECT_LE(reads, m->size / m->huge + 2 + slack);
-	EXPECT_LE(writes, slack);
+	/* older kernels leave the dirty bits to the CPU */
+	if (SETS_DIRTY || how == AROUND)
+		EXPECT_LE(writes, slack);
 	munmap(p, m->size);
 }
 

@@ -66,6 +66,7 @@ static int unload(const char *module)
 /* Every test begins without the module, and with it where it was loaded. */
 FIXTURE_SETUP(module)
 {
+	bool loaded;
 	int heap;
 
 	if (!may_disrupt())
@@ -73,10 +74,15 @@ FIXTURE_SETUP(module)
 	module_path(self->path, sizeof(self->path), variant->module);
 	if (access(self->path, R_OK))
 		SKIP(return, "%s: %s", self->path, strerror(errno));
-	if (unload(variant->module) && errno != ENOENT)
+	loaded = !unload(variant->module);
+	if (!loaded && errno != ENOENT)
 		SKIP(return, "cannot unload %s: %s", variant->module, strerror(errno));
-	if (load(self->path))
+	if (load(self->path)) {
+		ASSERT_FALSE(loaded) {
+			TH_LOG("cannot load %s again: %s", variant->module, strerror(errno));
+		}
 		SKIP(return, "cannot load %s: %s", variant->module, strerror(errno));
+	}
 	self->ours = true;
 	heap = heap_open(variant->heap);
 	if (heap < 0)

@@ -69,8 +69,10 @@ again:
 	EXPECT_ERRNO(EINVAL, heap_alloc(self->heap, 0));
 	failed = counters(_metadata, self->name);
 	/* if somebody else came between, the next time nobody may */
-	if ((held.buffers != before.buffers + 1 || mapped.buffers != held.buffers ||
-	     after.buffers != before.buffers || failed.failures != before.failures + 1) &&
+	if ((held.buffers != before.buffers + 1 || held.bytes != before.bytes + len ||
+	     mapped.bytes != held.bytes || after.bytes != before.bytes ||
+	     after.peak != held.peak || after.failures != before.failures ||
+	     failed.buffers != before.buffers || failed.failures != before.failures + 1) &&
 	    ++tries < 10)
 		goto again;
 
@@ -160,12 +162,6 @@ TEST_F(heap, tracepoint)
 	if (mkdir(path, 0700))
 		SKIP(return, "no instance of tracefs: %s", strerror(errno));
 	strcpy(self->own.path, path);
-	/* of others nothing is wanted */
-	snprintf(path, sizeof(path), "%s/set_event_pid", self->own.path);
-	fd = open(path, O_WRONLY | O_CLOEXEC);
-	ASSERT_LE(0, fd);
-	ASSERT_LT(0, dprintf(fd, "%d", getpid()));
-	close(fd);
 	snprintf(path, sizeof(path), "%s/events/dma_heap/dma_heap_alloc/enable", self->own.path);
 	fd = open(path, O_WRONLY | O_CLOEXEC);
 	ASSERT_LE(0, fd);
