@@ -9,8 +9,8 @@
 #include <kunit/static_stub.h>
 #include <kunit/test.h>
 
-#include <linux/cacheinfo.h>
 #include <linux/atomic.h>
+#include <linux/cacheinfo.h>
 #include <linux/completion.h>
 #include <linux/container_of.h>
 #include <linux/device.h>
