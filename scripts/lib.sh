@@ -24,7 +24,11 @@ if ! plain_path "$TOP"; then
 	elsewhere=${XDG_CACHE_HOME:-${HOME:?}/.cache}/dma-buf-heaps/$(sha256sum <<<"$TOP" | cut -c1-16)
 	mkdir -p "$elsewhere/build" || die "cannot write to $elsewhere"
 	ln -sfT "$TOP" "$elsewhere/clone"
-	ln -sfT "$elsewhere/build" "$TOP/build" || die "$TOP/build is to be a link to $elsewhere/build"
+	# a link that is there may be the user's own, to another disk
+	if [ ! -L "$TOP/build" ]; then
+		ln -sT "$elsewhere/build" "$TOP/build" || die "$TOP/build is to be a link to $elsewhere/build;" \
+			"move or remove the folder that is there"
+	fi
 	TOP=$elsewhere/clone
 fi
 mkdir -p "$TOP/build/log" 2>/dev/null || die "cannot write to $TOP/build"
@@ -87,7 +91,8 @@ need() {
 
 apt_install() {
 	apt-get -qq update || echo "apt-get update failed; trying with the lists at hand"
-	apt-get -qy install --no-install-recommends "$@"
+	# rather fail than remove what somebody needs
+	apt-get -qy install --no-install-recommends --no-remove "$@"
 }
 
 # ---- running things -------------------------------------------------------
@@ -201,9 +206,23 @@ topics() { sed -n 's/^# topic \([a-z0-9-]*\):.*/\1/p' "$SERIES"; }
 # topic_patches [TOPIC]: the patches of one topic, or of all, as in series
 topic_patches() { sed -n "s,^\(${1:-[a-z0-9-]*}/.*[.]patch\)\$,\1,p" "$SERIES"; }
 
-# series_id: changes whenever a patch or their order does
+# series_id: changes whenever a patch, their order or the topics do
 series_id() {
 	(cd "$PATCHES" && { cat "$SERIES"; topic_patches | xargs -r cat; }) | sha256sum | cut -d' ' -f1
+}
+
+# patches_id: changes whenever a patch or their order does
+patches_id() {
+	(cd "$PATCHES" && { topic_patches; topic_patches | xargs -r cat; }) | sha256sum | cut -d' ' -f1
+}
+
+# EXPORTED: what scripts/export writes; cover letters are beside the patches
+EXPORTED=(series patches drivers include tools Documentation MAINTAINERS.fragment)
+
+# exported_id: changes whenever one of these files does
+exported_id() {
+	(cd "$TOP" && find "${EXPORTED[@]}" -type f ! -name cover-letter.txt -print0 2>/dev/null | sort -z |
+		xargs -0r sha256sum) | sha256sum | cut -d' ' -f1
 }
 
 # kernel_version TREE: what its Makefile says
@@ -224,12 +243,16 @@ state() {
 
 # unexported: does build/linux hold work that patches/ does not?
 unexported() {
-	[ -d "$LINUX/.git/heaps" ] || return 1
+	if [ ! -d "$LINUX/.git/heaps" ]; then
+		[ ! -e "$LINUX" ] || die "$LINUX was not made by scripts/tree; move it away"
+		return 1
+	fi
 	[ -n "$(git -C "$LINUX" status --porcelain --untracked-files=all | head -n 1)" ] && return 0
-	# stashes, and branches of one's own
+	# stashes, and branches of one's own, unless scripts/tree was interrupted
 	git -C "$LINUX" rev-parse -q --verify refs/stash >/dev/null && return 0
+	[ -n "$(state tip)" ] || return 1
 	git -C "$LINUX" for-each-ref --no-merged HEAD refs/heads | grep -qv 'refs/heads/b4-check$' && return 0
-	[ -n "$(state tip)" ] && [ "$(git -C "$LINUX" rev-parse HEAD)" != "$(state tip)" ]
+	[ "$(git -C "$LINUX" rev-parse HEAD)" != "$(state tip)" ]
 }
 
 # ---- variants -------------------------------------------------------------

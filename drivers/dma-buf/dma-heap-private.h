@@ -54,13 +54,8 @@ struct dma_buf *dma_heap_export(struct dma_heap *heap,
 void dma_heap_unexport(struct dma_heap *heap, size_t size);
 
 #if IS_ENABLED(CONFIG_KUNIT)
-/* Holds the memory of the heap, but neither its owner nor its module. */
-struct dma_heap *dma_heap_kunit_find(const char *name);
-void dma_heap_kunit_put(struct dma_heap *heap);
 dev_t dma_heap_kunit_devt(struct dma_heap *heap);
 void dma_heap_kunit_counters(struct dma_heap *heap, struct dma_heap_counters *counters);
-struct dma_buf *dma_heap_kunit_alloc(struct dma_heap *heap, u64 len,
-				     u32 fd_flags, u64 heap_flags);
 
 int dma_heap_buffer_copy_table(const struct sg_table *from, struct sg_table *to);
 void *dma_heap_buffer_map_kernel(struct dma_heap_buffer *buffer);

@@ -723,41 +723,12 @@ dev_t dma_heap_kunit_devt(struct dma_heap *heap)
 }
 EXPORT_SYMBOL_IF_KUNIT(dma_heap_kunit_devt);
 
-struct dma_heap *dma_heap_kunit_find(const char *name)
-{
-	struct dma_heap *heap;
-
-	guard(mutex)(&dma_heaps_lock);
-	heap = dma_heap_lookup(name);
-	if (!heap || heap->real->removed)
-		return NULL;
-	heap = heap->real;
-	get_device(&heap->dev);
-
-	return heap;
-}
-EXPORT_SYMBOL_IF_KUNIT(dma_heap_kunit_find);
-
-void dma_heap_kunit_put(struct dma_heap *heap)
-{
-	if (heap)
-		put_device(&heap->dev);
-}
-EXPORT_SYMBOL_IF_KUNIT(dma_heap_kunit_put);
-
 void dma_heap_kunit_counters(struct dma_heap *heap, struct dma_heap_counters *counters)
 {
 	guard(spinlock)(&heap->counters_lock);
 	*counters = heap->counters;
 }
 EXPORT_SYMBOL_IF_KUNIT(dma_heap_kunit_counters);
-
-struct dma_buf *dma_heap_kunit_alloc(struct dma_heap *heap, u64 len,
-				     u32 fd_flags, u64 heap_flags)
-{
-	return dma_heap_buffer_alloc(heap, len, fd_flags, heap_flags);
-}
-EXPORT_SYMBOL_IF_KUNIT(dma_heap_kunit_alloc);
 #endif
 
 static int __init dma_heap_init(void)

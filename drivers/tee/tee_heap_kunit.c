@@ -87,7 +87,7 @@ static int tee_heap_init_size(struct kunit *test, size_t size)
 		kunit_skip(test, "a real TEE has this heap");
 	KUNIT_ASSERT_EQ(test, ret, 0);
 
-	priv->heap = dma_heap_kunit_find(HEAP_NAME);
+	priv->heap = dma_heap_find(HEAP_NAME);
 	KUNIT_ASSERT_NOT_NULL(test, priv->heap);
 
 	return 0;
@@ -104,7 +104,7 @@ static void tee_heap_exit(struct kunit *test)
 
 	if (!priv)
 		return;
-	dma_heap_kunit_put(priv->heap);
+	dma_heap_put(priv->heap);
 	/* returns when nobody uses the device any more */
 	if (!IS_ERR(priv->teedev))
 		tee_device_unregister(priv->teedev);
@@ -116,7 +116,7 @@ static struct dma_buf *tee_heap_alloc(struct kunit *test, u64 len)
 {
 	struct tee_heap_test *priv = test->priv;
 
-	return dma_heap_kunit_alloc(priv->heap, len, O_RDWR | O_CLOEXEC, 0);
+	return dma_heap_buffer_alloc(priv->heap, len, O_RDWR | O_CLOEXEC, 0);
 }
 
 static void tee_heap_put(struct dma_buf *dmabuf)
@@ -151,7 +151,7 @@ static void tee_heap_device_gone(struct kunit *test)
 
 	/* what tee_device_unregister() does first */
 	tee_device_put_all_dma_heaps(priv->teedev);
-	KUNIT_EXPECT_NULL(test, dma_heap_kunit_find(HEAP_NAME));
+	KUNIT_EXPECT_NULL(test, dma_heap_find(HEAP_NAME));
 	late = tee_heap_alloc(test, SZ_1M);
 	KUNIT_EXPECT_PTR_EQ(test, late, ERR_PTR(-ENODEV));
 	if (!IS_ERR(late))
@@ -213,9 +213,9 @@ static void tee_heap_whose(struct kunit *test)
 	KUNIT_EXPECT_NULL(test, parent);
 
 	memset(&shm, 0, sizeof(shm));
-	system = dma_heap_kunit_find("system");
+	system = dma_heap_find("system");
 	if (system) {
-		other = dma_heap_kunit_alloc(system, SZ_1M, O_RDWR, 0);
+		other = dma_heap_buffer_alloc(system, SZ_1M, O_RDWR, 0);
 		KUNIT_EXPECT_NOT_ERR_OR_NULL(test, other);
 		if (!IS_ERR(other)) {
 			KUNIT_EXPECT_EQ(test, tee_heap_update_from_dma_buf(priv->teedev, other,
@@ -224,7 +224,7 @@ static void tee_heap_whose(struct kunit *test)
 			KUNIT_EXPECT_EQ(test, shm.size, 0);
 			tee_heap_put(other);
 		}
-		dma_heap_kunit_put(system);
+		dma_heap_put(system);
 	}
 
 	/* also when its heap has been removed, but not for another device */

@@ -12,6 +12,7 @@
 
 #define pr_fmt(fmt) "cma_heap: " fmt
 
+#include <kunit/static_stub.h>
 #include <kunit/visibility.h>
 #include <linux/cma.h>
 #include <linux/container_of.h>
@@ -56,7 +57,7 @@ static LIST_HEAD(cma_heaps);
 /* The length of a scatterlist entry is an unsigned int. */
 #define CMA_HEAP_MAX_CHUNK	ALIGN_DOWN(UINT_MAX, PAGE_SIZE)
 
-static int cma_heap_alloc_table(struct page *page, size_t len, struct sg_table *table)
+VISIBLE_IF_KUNIT int cma_heap_alloc_table(struct page *page, size_t len, struct sg_table *table)
 {
 	struct scatterlist *sg;
 	unsigned int i;
@@ -77,6 +78,7 @@ static int cma_heap_alloc_table(struct page *page, size_t len, struct sg_table *
 
 	return 0;
 }
+EXPORT_SYMBOL_IF_KUNIT(cma_heap_alloc_table);
 
 /*
  * Clearing a large region takes seconds: reschedule, and stop when the caller
@@ -84,6 +86,8 @@ static int cma_heap_alloc_table(struct page *page, size_t len, struct sg_table *
  */
 VISIBLE_IF_KUNIT int cma_heap_clear_pages(struct page *page, unsigned long nr_pages)
 {
+	KUNIT_STATIC_STUB_REDIRECT(cma_heap_clear_pages, page, nr_pages);
+
 	while (nr_pages) {
 		unsigned int i, n = min(nr_pages, PROCESS_PAGES_NON_PREEMPT_BATCH);
 

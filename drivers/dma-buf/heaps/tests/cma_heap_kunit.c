@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * KUnit suite of the CMA heaps, on the default region.  It needs a machine
- * that has one (cma=64M or so); every case is skipped elsewhere.
+ * that has one (cma=64M or so); what allocates is skipped elsewhere.
  */
 
+#include <kunit/static_stub.h>
 #include <kunit/test.h>
 
 #include <linux/cma.h>
@@ -13,11 +14,13 @@
 #include <linux/fcntl.h>
 #include <linux/gfp.h>
 #include <linux/highmem.h>
+#include <linux/minmax.h>
 #include <linux/mm.h>
 #include <linux/module.h>
 #include <linux/scatterlist.h>
 #include <linux/sizes.h>
 #include <linux/string.h>
+#include <linux/swiotlb.h>
 
 #include "../../dma-heap-private.h"
 #include "../cma_heap.h"
@@ -49,9 +52,103 @@ static void cma_heap_clear_killed(struct kunit *test)
 	__free_page(page);
 }
 
+static int killed_while_clearing(struct page *page, unsigned long nr_pages)
+{
+	return -EINTR;
+}
+
+/*
+ * Who is killed while pages are cleared gives them back: it can happen more often
+ * than the region has room for the buffer.
+ */
+static void cma_heap_clear_fails(struct kunit *test)
+{
+	struct dma_heap *heap = heap_kunit_find(test, CMA_HEAP);
+	const size_t len = min(SZ_8M, cma_get_size(dev_get_cma_area(NULL)) / 2);
+	unsigned long i, rounds = cma_get_size(dev_get_cma_area(NULL)) / len + 2;
+	struct dma_buf *dmabuf;
+
+	kunit_activate_static_stub(test, cma_heap_clear_pages, killed_while_clearing);
+	for (i = 0; i < rounds; i++) {
+		dmabuf = dma_heap_buffer_alloc(heap, len, O_RDWR, 0);
+		KUNIT_ASSERT_PTR_EQ_MSG(test, dmabuf, ERR_PTR(-EINTR), "round %lu", i);
+	}
+	kunit_deactivate_static_stub(test, cma_heap_clear_pages);
+	heap_kunit_alloc(test, CMA_HEAP, len);
+}
+
+/* A region may be larger than an entry of a scatterlist can be. */
+static void cma_heap_large_table(struct kunit *test)
+{
+	const size_t entry = ALIGN_DOWN(UINT_MAX, PAGE_SIZE);
+	/* nobody looks at what is behind it */
+	struct page *page = ZERO_PAGE(0);
+	struct scatterlist *sg;
+	struct sg_table table;
+	unsigned long at = 0;
+	unsigned int i;
+	size_t len;
+
+	if (sizeof(size_t) <= 4)
+		kunit_skip(test, "no buffer has 4 GiB where a size_t has 32 bits");
+
+	len = 2 * entry + 3 * PAGE_SIZE;
+	KUNIT_ASSERT_EQ(test, cma_heap_alloc_table(page, len, &table), 0);
+	KUNIT_EXPECT_EQ(test, table.orig_nents, 3);
+	for_each_sgtable_sg(&table, sg, i) {
+		KUNIT_EXPECT_PTR_EQ_MSG(test, sg_page(sg), page + at, "entry %u", i);
+		KUNIT_EXPECT_EQ_MSG(test, sg->length, i < 2 ? entry : 3 * PAGE_SIZE, "entry %u", i);
+		at += PFN_DOWN(sg->length);
+	}
+	KUNIT_EXPECT_EQ(test, at, PFN_DOWN(len));
+	sg_free_table(&table);
+}
+
+/* A buffer begins where devices with large pages want it, whatever lies before it. */
+static void cma_heap_aligned(struct kunit *test)
+{
+	const size_t len = max_t(size_t, SZ_64K, PAGE_SIZE);
+	const unsigned int align = min(get_order(len), CONFIG_CMA_ALIGNMENT);
+	struct dma_heap_buffer *buffer;
+	unsigned int i;
+
+	for (i = 0; i < 4; i++) {
+		unsigned long pfn;
+
+		heap_kunit_alloc(test, CMA_HEAP, PAGE_SIZE);
+		buffer = dma_heap_buffer_of(heap_kunit_alloc(test, CMA_HEAP, len));
+		pfn = page_to_pfn(sg_page(buffer->table.sgl));
+		KUNIT_EXPECT_TRUE_MSG(test, IS_ALIGNED(pfn, 1 << align), "page %#lx", pfn);
+	}
+}
+
 static void cma_heap_zeroed(struct kunit *test)
 {
 	heap_kunit_test_zeroed(test, CMA_HEAP);
+}
+
+/* Who has found the heap keeps its module, until it puts the heap. */
+static void cma_heap_pinned(struct kunit *test)
+{
+#ifdef CONFIG_MODULE_UNLOAD
+	struct module *owner;
+	struct dma_buf *dmabuf;
+	struct dma_heap *heap;
+	int before;
+
+	dmabuf = heap_kunit_alloc(test, CMA_HEAP, PAGE_SIZE);
+	owner = dmabuf->owner;
+	if (!owner)
+		kunit_skip(test, "the heap is built in");
+
+	before = module_refcount(owner);
+	heap = dma_heap_find(CMA_HEAP);
+	KUNIT_EXPECT_EQ(test, module_refcount(owner), before + 1);
+	dma_heap_put(heap);
+	KUNIT_EXPECT_EQ(test, module_refcount(owner), before);
+#else
+	kunit_skip(test, "modules stay in this kernel");
+#endif
 }
 
 /* More than the region holds is -ENOMEM. */
@@ -63,7 +160,7 @@ static void cma_heap_too_large(struct kunit *test)
 	if (ram >= SIZE_MAX)
 		kunit_skip(test, "no size_t is too large for this machine's memory");
 
-	KUNIT_EXPECT_PTR_EQ(test, dma_heap_kunit_alloc(heap, ram, O_RDWR, 0), ERR_PTR(-ENOMEM));
+	KUNIT_EXPECT_PTR_EQ(test, dma_heap_buffer_alloc(heap, ram, O_RDWR, 0), ERR_PTR(-ENOMEM));
 }
 
 /* A device sees the buffer as one run. */
@@ -74,6 +171,9 @@ static void cma_heap_one_run(struct kunit *test)
 	struct heap_kunit_importer *importer = heap_kunit_importer(test, "heap-importer");
 	struct dma_buf_attachment *attach = heap_kunit_attach(test, dmabuf, importer->dev);
 	struct sg_table *sgt;
+
+	if (!heap_kunit_importer_records() && is_swiotlb_force_bounce(importer->dev))
+		kunit_skip(test, "so large a run has no bounce buffer");
 
 	sgt = dma_buf_map_attachment_unlocked(attach, DMA_BIDIRECTIONAL);
 	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, sgt);
@@ -95,11 +195,11 @@ static void cma_heap_regions(struct kunit *test)
 		if (!name)
 			continue;
 		regions++;
-		heap = dma_heap_kunit_find(name);
+		heap = dma_heap_find(name);
 		KUNIT_EXPECT_EQ_MSG(test, !!heap, !!cma_get_size(cma),
 				    "region %s of %lu bytes, heap %s",
 				    cma_get_name(cma), cma_get_size(cma), name);
-		dma_heap_kunit_put(heap);
+		dma_heap_put(heap);
 	}
 	if (!regions)
 		kunit_skip(test, "this machine has no CMA region; try cma=64M");
@@ -108,7 +208,11 @@ static void cma_heap_regions(struct kunit *test)
 static struct kunit_case cma_heap_cases[] = {
 	KUNIT_CASE(cma_heap_killed),
 	KUNIT_CASE(cma_heap_clear_killed),
+	KUNIT_CASE(cma_heap_clear_fails),
+	KUNIT_CASE(cma_heap_large_table),
+	KUNIT_CASE(cma_heap_aligned),
 	KUNIT_CASE(cma_heap_zeroed),
+	KUNIT_CASE(cma_heap_pinned),
 	KUNIT_CASE(cma_heap_too_large),
 	KUNIT_CASE(cma_heap_one_run),
 	KUNIT_CASE(cma_heap_regions),

@@ -90,7 +90,7 @@ static void dma_heap_core_length(struct kunit *test)
 	if (param->size > SZ_1G)
 		fake->error = -ENOMEM;
 
-	dmabuf = dma_heap_kunit_alloc(fake->heap, param->len, O_RDWR | O_CLOEXEC, 0);
+	dmabuf = dma_heap_buffer_alloc(fake->heap, param->len, O_RDWR | O_CLOEXEC, 0);
 	KUNIT_EXPECT_EQ(test, fake->len, param->size);
 	if (param->error || fake->error) {
 		KUNIT_EXPECT_PTR_EQ(test, dmabuf, ERR_PTR(param->error ?: fake->error));
@@ -133,8 +133,8 @@ static void dma_heap_core_flags(struct kunit *test)
 	struct fake_heap *fake = fake_heap(test, "kunit-flags");
 	struct dma_buf *dmabuf;
 
-	dmabuf = dma_heap_kunit_alloc(fake->heap, PAGE_SIZE, param->fd_flags,
-				      param->heap_flags);
+	dmabuf = dma_heap_buffer_alloc(fake->heap, PAGE_SIZE, param->fd_flags,
+				       param->heap_flags);
 	KUNIT_EXPECT_EQ(test, PTR_ERR_OR_ZERO(dmabuf), param->error);
 	if (!IS_ERR(dmabuf)) {
 		KUNIT_EXPECT_EQ(test, dmabuf->file->f_flags & O_ACCMODE,
@@ -166,9 +166,9 @@ static void dma_heap_core_duplicate(struct kunit *test)
 
 	for (i = 0; i < 200; i++)
 		KUNIT_ASSERT_PTR_EQ(test, dma_heap_add(&info), ERR_PTR(-EEXIST));
-	heap = dma_heap_kunit_find("kunit-duplicate");
+	heap = dma_heap_find("kunit-duplicate");
 	KUNIT_EXPECT_PTR_EQ(test, heap, fake->heap);
-	dma_heap_kunit_put(heap);
+	dma_heap_put(heap);
 }
 
 struct name_case {
@@ -216,10 +216,10 @@ static void dma_heap_core_incomplete(struct kunit *test)
 
 	for (i = 0; i < ARRAY_SIZE(infos); i++)
 		KUNIT_EXPECT_PTR_EQ(test, dma_heap_add(&infos[i]), ERR_PTR(-EINVAL));
-	KUNIT_EXPECT_NULL(test, dma_heap_kunit_find("kunit-incomplete"));
+	KUNIT_EXPECT_NULL(test, dma_heap_find("kunit-incomplete"));
 }
 
-/* A heap is found by its name, which is a copy, until it is removed. */
+/* A heap is found by its name, which is a copy, and allocates, until it is removed. */
 static void dma_heap_core_find(struct kunit *test)
 {
 	char name[] = "kunit-find";
@@ -227,46 +227,19 @@ static void dma_heap_core_find(struct kunit *test)
 	struct dma_heap *heap;
 
 	memset(name, 'x', sizeof(name) - 1);
-	KUNIT_EXPECT_NULL(test, dma_heap_kunit_find(name));
-	heap = dma_heap_kunit_find("kunit-find");
+	KUNIT_EXPECT_NULL(test, dma_heap_find(name));
+	heap = dma_heap_find("kunit-find");
 	KUNIT_EXPECT_PTR_EQ(test, heap, fake->heap);
 	KUNIT_EXPECT_STREQ(test, dma_heap_get_name(heap), "kunit-find");
 	KUNIT_EXPECT_PTR_EQ(test, dma_heap_get_drvdata(heap), fake);
 
 	fake_heap_remove_now(test, fake);
-	KUNIT_EXPECT_NULL(test, dma_heap_kunit_find("kunit-find"));
+	KUNIT_EXPECT_NULL(test, dma_heap_find("kunit-find"));
 	/* who found the heap does not hold back its owner */
 	KUNIT_EXPECT_EQ(test, atomic_read(&fake->released), 1);
-	KUNIT_EXPECT_PTR_EQ(test, dma_heap_kunit_alloc(heap, PAGE_SIZE, O_RDWR, 0),
-			    ERR_PTR(-ENODEV));
-	KUNIT_EXPECT_STREQ(test, dma_heap_get_name(heap), "kunit-find");
-	dma_heap_kunit_put(heap);
-	dma_heap_kunit_put(NULL);
-}
-
-/* A driver finds a heap by its name, and allocates until the heap is removed. */
-static void dma_heap_core_users(struct kunit *test)
-{
-	struct fake_heap *fake = heap_kunit_fake(test, "kunit-users", DMA_HEAP_CONTIGUOUS);
-	struct dma_heap *heap = dma_heap_find("kunit-users");
-	struct dma_buf *dmabuf;
-
-	KUNIT_ASSERT_PTR_EQ(test, heap, fake->heap);
-	KUNIT_EXPECT_EQ(test, dma_heap_properties(heap), DMA_HEAP_CONTIGUOUS);
-	dmabuf = dma_heap_buffer_alloc(heap, 1, O_RDWR, 0);
-	KUNIT_EXPECT_NOT_ERR_OR_NULL(test, dmabuf);
-	if (!IS_ERR_OR_NULL(dmabuf)) {
-		KUNIT_EXPECT_EQ(test, dmabuf->size, PAGE_SIZE);
-		fake_put(dmabuf);
-	}
-	KUNIT_EXPECT_PTR_EQ(test, dma_heap_buffer_alloc(heap, 0, O_RDWR, 0), ERR_PTR(-EINVAL));
-
-	fake_heap_remove_now(test, fake);
-	/* the driver does not hold back the owner */
-	KUNIT_EXPECT_EQ(test, atomic_read(&fake->released), 1);
-	KUNIT_EXPECT_NULL(test, dma_heap_find("kunit-users"));
 	KUNIT_EXPECT_PTR_EQ(test, dma_heap_buffer_alloc(heap, PAGE_SIZE, O_RDWR, 0),
 			    ERR_PTR(-ENODEV));
+	KUNIT_EXPECT_STREQ(test, dma_heap_get_name(heap), "kunit-find");
 	dma_heap_put(heap);
 	dma_heap_put(NULL);
 }
@@ -284,6 +257,8 @@ static void dma_heap_core_again(struct kunit *test)
 	for (i = 0; i < 200; i++) {
 		fake = fake_heap(test, "kunit-again");
 		KUNIT_EXPECT_PTR_EQ(test, dma_heap_add(&info), ERR_PTR(-EEXIST));
+		/* nor does who found it keep its minor */
+		dma_heap_put(dma_heap_find("kunit-again"));
 		fake_heap_remove_now(test, fake);
 	}
 }
@@ -305,7 +280,7 @@ static void dma_heap_core_too_many(struct kunit *test)
 {
 	struct dma_heap_export_info info = { .ops = &no_ops };
 	struct dma_heap *heaps[129];
-	unsigned int n, i;
+	unsigned int n, i, last = 0;
 	char name[32];
 
 	if (IS_ENABLED(CONFIG_DEBUG_KOBJECT_RELEASE))
@@ -317,11 +292,14 @@ static void dma_heap_core_too_many(struct kunit *test)
 		heaps[n] = dma_heap_add(&info);
 		if (IS_ERR(heaps[n]))
 			break;
+		last = max(last, MINOR(dma_heap_kunit_devt(heaps[n])));
 	}
 	KUNIT_EXPECT_LT(test, n, ARRAY_SIZE(heaps));
+	/* together with the machine's own heaps */
+	KUNIT_EXPECT_EQ(test, last, 127);
 	if (n < ARRAY_SIZE(heaps))
 		KUNIT_EXPECT_PTR_EQ(test, heaps[n], ERR_PTR(-ENOSPC));
-	KUNIT_EXPECT_NULL(test, dma_heap_kunit_find(name));
+	KUNIT_EXPECT_NULL(test, dma_heap_find(name));
 
 	for (i = 0; i < n; i++) {
 		snprintf(name, sizeof(name), "kunit-%u", i);
@@ -355,7 +333,7 @@ static void dma_heap_core_errors(struct kunit *test)
 
 	for (i = 0; i < ARRAY_SIZE(errors); i++) {
 		fake->error = errors[i];
-		KUNIT_EXPECT_PTR_EQ(test, dma_heap_kunit_alloc(fake->heap, PAGE_SIZE, O_RDWR, 0),
+		KUNIT_EXPECT_PTR_EQ(test, dma_heap_buffer_alloc(fake->heap, PAGE_SIZE, O_RDWR, 0),
 				    ERR_PTR(errors[i]));
 		dma_heap_kunit_counters(fake->heap, &c);
 		KUNIT_EXPECT_EQ(test, c.failures, i + 1);
@@ -363,7 +341,7 @@ static void dma_heap_core_errors(struct kunit *test)
 	}
 
 	/* what the heap was not asked for, it did not fail */
-	KUNIT_EXPECT_PTR_EQ(test, dma_heap_kunit_alloc(fake->heap, 0, O_RDWR, 0),
+	KUNIT_EXPECT_PTR_EQ(test, dma_heap_buffer_alloc(fake->heap, 0, O_RDWR, 0),
 			    ERR_PTR(-EINVAL));
 	dma_heap_kunit_counters(fake->heap, &c);
 	KUNIT_EXPECT_EQ(test, c.failures, i);
@@ -375,9 +353,9 @@ static void dma_heap_core_counters(struct kunit *test)
 	struct dma_buf *a, *b;
 	struct dma_heap_counters c;
 
-	a = dma_heap_kunit_alloc(fake->heap, 2 * PAGE_SIZE, O_RDWR, 0);
+	a = dma_heap_buffer_alloc(fake->heap, 2 * PAGE_SIZE, O_RDWR, 0);
 	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, a);
-	b = dma_heap_kunit_alloc(fake->heap, 5 * PAGE_SIZE - 1, O_RDWR, 0);
+	b = dma_heap_buffer_alloc(fake->heap, 5 * PAGE_SIZE - 1, O_RDWR, 0);
 	KUNIT_EXPECT_NOT_ERR_OR_NULL(test, b);
 	if (!IS_ERR(b)) {
 		dma_heap_kunit_counters(fake->heap, &c);
@@ -388,6 +366,13 @@ static void dma_heap_core_counters(struct kunit *test)
 	dma_heap_kunit_counters(fake->heap, &c);
 	KUNIT_EXPECT_EQ(test, c.buffers, 1);
 	KUNIT_EXPECT_EQ(test, c.bytes, 2 * PAGE_SIZE);
+	KUNIT_EXPECT_EQ(test, c.peak, 7 * PAGE_SIZE);
+	fake_put(a);
+	/* less than there was before is no peak */
+	a = dma_heap_buffer_alloc(fake->heap, PAGE_SIZE, O_RDWR, 0);
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, a);
+	dma_heap_kunit_counters(fake->heap, &c);
+	KUNIT_EXPECT_EQ(test, c.bytes, PAGE_SIZE);
 	KUNIT_EXPECT_EQ(test, c.peak, 7 * PAGE_SIZE);
 	fake_put(a);
 	dma_heap_kunit_counters(fake->heap, &c);
@@ -403,7 +388,7 @@ static void dma_heap_core_buffer_stays(struct kunit *test)
 	struct fake_heap *fake = fake_heap(test, "kunit-buffer");
 	struct dma_buf *dmabuf;
 
-	dmabuf = dma_heap_kunit_alloc(fake->heap, PAGE_SIZE, O_RDWR, 0);
+	dmabuf = dma_heap_buffer_alloc(fake->heap, PAGE_SIZE, O_RDWR, 0);
 	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, dmabuf);
 
 	fake_heap_remove_now(test, fake);
@@ -426,7 +411,7 @@ static int alloc_thread(void *data)
 {
 	struct core_call *call = data;
 
-	call->dmabuf = dma_heap_kunit_alloc(call->fake->heap, PAGE_SIZE, O_RDWR, 0);
+	call->dmabuf = dma_heap_buffer_alloc(call->fake->heap, PAGE_SIZE, O_RDWR, 0);
 	kthread_complete_and_exit(&call->done, 0);
 }
 
@@ -447,9 +432,10 @@ static void dma_heap_core_remove_busy(struct kunit *test)
 	struct fake_heap *fake = fake_heap(test, "kunit-busy");
 	struct core_call alloc = { .fake = fake }, removal = { .fake = fake };
 	struct core_call late = { .fake = fake };
-	struct dma_heap *heap = dma_heap_kunit_find("kunit-busy");
+	struct dma_heap *heap = dma_heap_find("kunit-busy");
 	struct task_struct *task;
 	unsigned long removed, refused;
+	bool started;
 	unsigned int i;
 
 	KUNIT_ASSERT_PTR_EQ(test, heap, fake->heap);
@@ -465,16 +451,17 @@ static void dma_heap_core_remove_busy(struct kunit *test)
 	kunit_remove_action(test, heap_kunit_remove_heap, heap);
 	task = kthread_run(remove_thread, &removal, "heap-kunit-remove");
 	KUNIT_EXPECT_NOT_ERR_OR_NULL(test, task);
-	if (IS_ERR(task))
+	started = !IS_ERR(task);
+	if (!started)
 		complete(&removal.done);
 
 	/* the name goes first; from then on it is a matter of waiting */
 	for (i = 0; i < 1000; i++) {
-		struct dma_heap *found = dma_heap_kunit_find("kunit-busy");
+		struct dma_heap *found = dma_heap_find("kunit-busy");
 
 		if (!found)
 			break;
-		dma_heap_kunit_put(found);
+		dma_heap_put(found);
 		schedule_timeout_uninterruptible(1);
 	}
 	KUNIT_EXPECT_LT(test, i, 1000);
@@ -491,6 +478,8 @@ static void dma_heap_core_remove_busy(struct kunit *test)
 
 	complete_all(&fake->resume);
 	wait_for_completion(&alloc.done);
+	if (!started)
+		dma_heap_remove(heap);
 	if (!removed)
 		wait_for_completion(&removal.done);
 	if (!refused)
@@ -504,7 +493,7 @@ static void dma_heap_core_remove_busy(struct kunit *test)
 	if (!IS_ERR_OR_NULL(alloc.dmabuf))
 		fake_put(alloc.dmabuf);
 	KUNIT_EXPECT_EQ(test, atomic_read(&fake->released), 1);
-	dma_heap_kunit_put(heap);
+	dma_heap_put(heap);
 }
 
 /*
@@ -527,40 +516,36 @@ static void dma_heap_core_alias(struct kunit *test)
 
 	/* there are 128 minors: none may be lost */
 	for (i = 0; i < 200; i++) {
-		alias = dma_heap_add_alias(fake->heap, "kunit-other");
-		KUNIT_ASSERT_NOT_ERR_OR_NULL(test, alias);
+		alias = heap_kunit_alias(test, fake->heap, "kunit-other");
 		KUNIT_EXPECT_PTR_EQ(test, dma_heap_add(&info), ERR_PTR(-EEXIST));
 		KUNIT_EXPECT_PTR_EQ(test, dma_heap_add_alias(fake->heap, "kunit-other"),
 				    ERR_PTR(-EEXIST));
-		heap = dma_heap_kunit_find("kunit-other");
+		heap = dma_heap_find("kunit-other");
 		KUNIT_EXPECT_PTR_EQ(test, heap, fake->heap);
-		dma_heap_kunit_put(heap);
-		dma_heap_remove(alias);
-		KUNIT_EXPECT_NULL(test, dma_heap_kunit_find("kunit-other"));
+		dma_heap_put(heap);
+		kunit_release_action(test, heap_kunit_remove_heap, alias);
+		KUNIT_EXPECT_NULL(test, dma_heap_find("kunit-other"));
 	}
-	heap = dma_heap_kunit_find("kunit-alias");
+	heap = dma_heap_find("kunit-alias");
 	KUNIT_EXPECT_PTR_EQ(test, heap, fake->heap);
-	dma_heap_kunit_put(heap);
+	dma_heap_put(heap);
 	KUNIT_EXPECT_EQ(test, atomic_read(&fake->released), 0);
 
 	/* an alias of an alias is one of the heap; the heap may go first */
-	alias = dma_heap_add_alias(fake->heap, "kunit-other");
-	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, alias);
-	second = dma_heap_add_alias(alias, "kunit-second");
-	KUNIT_EXPECT_NOT_ERR_OR_NULL(test, second);
-	heap = dma_heap_kunit_find("kunit-second");
+	alias = heap_kunit_alias(test, fake->heap, "kunit-other");
+	second = heap_kunit_alias(test, alias, "kunit-second");
+	heap = dma_heap_find("kunit-second");
 	KUNIT_EXPECT_PTR_EQ(test, heap, fake->heap);
 	fake_heap_remove_now(test, fake);
 	KUNIT_EXPECT_EQ(test, atomic_read(&fake->released), 1);
 	if (heap)
-		KUNIT_EXPECT_PTR_EQ(test, dma_heap_kunit_alloc(heap, PAGE_SIZE, O_RDWR, 0),
+		KUNIT_EXPECT_PTR_EQ(test, dma_heap_buffer_alloc(heap, PAGE_SIZE, O_RDWR, 0),
 				    ERR_PTR(-ENODEV));
-	dma_heap_kunit_put(heap);
-	KUNIT_EXPECT_NULL(test, dma_heap_kunit_find("kunit-other"));
+	dma_heap_put(heap);
+	KUNIT_EXPECT_NULL(test, dma_heap_find("kunit-other"));
 	KUNIT_EXPECT_PTR_EQ(test, dma_heap_add_alias(alias, "kunit-third"), ERR_PTR(-ENODEV));
-	if (!IS_ERR(second))
-		dma_heap_remove(second);
-	dma_heap_remove(alias);
+	kunit_release_action(test, heap_kunit_remove_heap, second);
+	kunit_release_action(test, heap_kunit_remove_heap, alias);
 	KUNIT_EXPECT_EQ(test, atomic_read(&fake->released), 1);
 }
 
@@ -681,6 +666,11 @@ static void dma_heap_core_properties_shown(struct kunit *test)
 					  "%s is not in:\n%s", cases[i].line, buf);
 		__fput_sync(file);
 		fake_heap_remove_now(test, fake);
+		dir = debugfs_lookup("dma_heap", NULL);
+		dentry = debugfs_lookup("kunit-shown", dir);
+		dput(dir);
+		KUNIT_EXPECT_NULL_MSG(test, dentry, "case %u", i);
+		dput(dentry);
 	}
 }
 
@@ -716,19 +706,18 @@ static void dma_heap_core_alias_open(struct kunit *test)
 		const bool heap_first = i & 1;
 
 		fake = fake_heap(test, "kunit-heap");
-		alias = dma_heap_add_alias(fake->heap, "kunit-alias");
-		KUNIT_ASSERT_NOT_ERR_OR_NULL_MSG(test, alias, "round %u", i);
+		alias = heap_kunit_alias(test, fake->heap, "kunit-alias");
 		file = open_devt(test, mnt, dma_heap_kunit_devt(alias));
 		KUNIT_ASSERT_NOT_ERR_OR_NULL_MSG(test, file, "round %u", i);
-		held = dma_heap_kunit_find("kunit-alias");
+		held = dma_heap_find("kunit-alias");
 		KUNIT_EXPECT_PTR_EQ_MSG(test, held, fake->heap, "round %u", i);
 
 		if (heap_first)
 			fake_heap_remove_now(test, fake);
 		else
-			dma_heap_remove(alias);
+			kunit_release_action(test, heap_kunit_remove_heap, alias);
 		KUNIT_EXPECT_EQ_MSG(test, atomic_read(&fake->released), heap_first, "round %u", i);
-		KUNIT_EXPECT_NULL_MSG(test, dma_heap_kunit_find("kunit-alias"), "round %u", i);
+		KUNIT_EXPECT_NULL_MSG(test, dma_heap_find("kunit-alias"), "round %u", i);
 		/* the file is of the alias, and good for nothing without it or its heap */
 		ret = file->f_op->unlocked_ioctl(file, DMA_HEAP_IOCTL_ALLOC, addr);
 		KUNIT_EXPECT_EQ_MSG(test, ret, -ENODEV, "round %u", i);
@@ -738,13 +727,13 @@ static void dma_heap_core_alias_open(struct kunit *test)
 			__fput_sync(again);
 
 		if (heap_first)
-			dma_heap_remove(alias);
+			kunit_release_action(test, heap_kunit_remove_heap, alias);
 		else
 			fake_heap_remove_now(test, fake);
 		KUNIT_EXPECT_EQ_MSG(test, atomic_read(&fake->released), 1, "round %u", i);
-		KUNIT_EXPECT_PTR_EQ_MSG(test, dma_heap_kunit_alloc(held, PAGE_SIZE, O_RDWR, 0),
+		KUNIT_EXPECT_PTR_EQ_MSG(test, dma_heap_buffer_alloc(held, PAGE_SIZE, O_RDWR, 0),
 					ERR_PTR(-ENODEV), "round %u", i);
-		dma_heap_kunit_put(held);
+		dma_heap_put(held);
 		__fput_sync(file);
 	}
 }
@@ -756,7 +745,6 @@ static struct kunit_case dma_heap_core_cases[] = {
 	KUNIT_CASE_PARAM(dma_heap_core_name, name_gen_params),
 	KUNIT_CASE(dma_heap_core_incomplete),
 	KUNIT_CASE(dma_heap_core_find),
-	KUNIT_CASE(dma_heap_core_users),
 	KUNIT_CASE(dma_heap_core_again),
 	KUNIT_CASE(dma_heap_core_longest_name),
 	KUNIT_CASE(dma_heap_core_too_many),

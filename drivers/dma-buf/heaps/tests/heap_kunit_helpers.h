@@ -9,6 +9,7 @@
 #include <linux/atomic.h>
 #include <linux/completion.h>
 #include <linux/dma-direction.h>
+#include <linux/kref.h>
 #include <linux/types.h>
 
 struct device;
@@ -16,6 +17,7 @@ struct dma_buf;
 struct dma_buf_attachment;
 struct dma_heap;
 struct kunit;
+struct module;
 
 /**
  * struct heap_kunit_importer - a device that notes what is asked of it
@@ -61,6 +63,8 @@ static inline bool heap_kunit_importer_records(void)
 /**
  * struct fake_heap - a heap that does what a test wants, with pages of its own
  * @heap:	the heap
+ * @users:	the test, and the heap until its release operation
+ * @owner:	module of the heap's operations
  * @chunks:	the chunks of every buffer, in pages; what is left of its length
  *		is one more
  * @dma_attrs:	DMA_ATTR_* of every buffer
@@ -74,6 +78,8 @@ static inline bool heap_kunit_importer_records(void)
  */
 struct fake_heap {
 	struct dma_heap *heap;
+	struct kref users;
+	struct module *owner;
 	unsigned int chunks[FAKE_MAX_CHUNKS];
 	unsigned long dma_attrs;
 	u64 len;
@@ -86,6 +92,7 @@ struct fake_heap {
 };
 
 struct fake_heap *heap_kunit_fake(struct kunit *test, const char *name, u32 properties);
+struct dma_heap *heap_kunit_alias(struct kunit *test, struct dma_heap *heap, const char *name);
 void heap_kunit_remove_heap(void *heap);
 struct heap_kunit_importer *heap_kunit_importer(struct kunit *test, const char *name);
 void heap_kunit_put_later(struct kunit *test, struct dma_buf *dmabuf);

@@ -469,7 +469,7 @@ static void uncached_linear(struct kunit *test)
 	struct sg_table copy;
 	unsigned int i;
 
-	dmabuf = dma_heap_kunit_alloc(heap_kunit_find(test, c->heap), len, O_RDWR, 0);
+	dmabuf = dma_heap_buffer_alloc(heap_kunit_find(test, c->heap), len, O_RDWR, 0);
 	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, dmabuf);
 	copy_chunks(test, dmabuf, &copy);
 	for_each_sgtable_sg(&copy, sg, i)
@@ -643,7 +643,7 @@ static void uncached_heap_fails(struct kunit *test)
 
 	dma_heap_kunit_counters(heap, &before);
 	stub = stub_steps(test, 0);
-	KUNIT_EXPECT_PTR_EQ(test, dma_heap_kunit_alloc(heap, SZ_1M, O_RDWR, 0),
+	KUNIT_EXPECT_PTR_EQ(test, dma_heap_buffer_alloc(heap, SZ_1M, O_RDWR, 0),
 			    ERR_PTR(-ENOMEM));
 	KUNIT_EXPECT_EQ(test, stub->uncached_calls, 1);
 	KUNIT_EXPECT_GE(test, stub->cached_calls, 1);
@@ -669,7 +669,7 @@ static void uncached_heap_loses(struct kunit *test)
 	unsigned int i;
 
 	/* one chunk of either heap, or several where memory is in pieces */
-	dmabuf = dma_heap_kunit_alloc(heap, SZ_64K, O_RDWR, 0);
+	dmabuf = dma_heap_buffer_alloc(heap, SZ_64K, O_RDWR, 0);
 	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, dmabuf);
 	copy_chunks(test, dmabuf, &copy);
 	page = sg_page(copy.sgl);

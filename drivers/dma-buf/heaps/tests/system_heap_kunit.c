@@ -55,7 +55,7 @@ static void system_heap_freed(struct kunit *test)
 	struct page **chunks;
 	unsigned int i, nr;
 
-	dmabuf = dma_heap_kunit_alloc(system_heap(test), SZ_1M + SZ_64K + PAGE_SIZE, O_RDWR, 0);
+	dmabuf = dma_heap_buffer_alloc(system_heap(test), SZ_1M + SZ_64K + PAGE_SIZE, O_RDWR, 0);
 	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, dmabuf);
 	table = &dma_heap_buffer_of(dmabuf)->table;
 	nr = table->orig_nents;
@@ -138,6 +138,19 @@ static void system_heap_largest_first(struct kunit *test)
 }
 
 /* What exceeds the memory of the machine is -ENOMEM, not -EINVAL or a wrapped length. */
+static int too_large_errno(void *heap)
+{
+	u64 ram = (u64)totalram_pages() << PAGE_SHIFT;
+	struct dma_buf *dmabuf = dma_heap_buffer_alloc(heap, ram + PAGE_SIZE, O_RDWR, 0);
+
+	if (IS_ERR(dmabuf))
+		return PTR_ERR(dmabuf);
+	__fput_sync(dmabuf->file);
+
+	return 0;
+}
+
+/* No page is taken for it: a task that is being killed gets -EINTR for the first one. */
 static void system_heap_too_large(struct kunit *test)
 {
 	u64 ram = (u64)totalram_pages() << PAGE_SHIFT;
@@ -146,8 +159,8 @@ static void system_heap_too_large(struct kunit *test)
 	if (ram >= SIZE_MAX)
 		kunit_skip(test, "no size_t is too large for this machine's memory");
 
-	KUNIT_EXPECT_PTR_EQ(test, dma_heap_kunit_alloc(heap, ram + PAGE_SIZE, O_RDWR, 0),
-			    ERR_PTR(-ENOMEM));
+	KUNIT_EXPECT_EQ(test, too_large_errno(heap), -ENOMEM);
+	KUNIT_EXPECT_EQ(test, heap_kunit_run_killed(test, too_large_errno, heap), -ENOMEM);
 }
 
 /* A mapping is taken down with the attributes it was made with. */
@@ -245,29 +258,47 @@ static struct cc_calls *cc_calls(struct kunit *test, unsigned int fail_at)
 	return calls;
 }
 
-/* Decryption changes what a page reads as; the buffer is zero all the same. */
+/*
+ * Decryption changes what a page reads as; the buffer is zero all the same.  Each
+ * page is encrypted again before it is freed, and leaked when that fails.
+ */
 static void system_heap_cc_zeroed(struct kunit *test)
 {
 	const size_t len = CC_PAGES * PAGE_SIZE;
-	struct cc_calls *calls = cc_calls(test, UINT_MAX);
+	struct cc_calls *calls;
 	struct dma_buf *dmabuf;
 	struct iosys_map map;
 	unsigned int i;
+	int leaked;
 
 	/* nothing is decrypted here, and vmap() maps it as if it were */
 	if (cc_platform_has(CC_ATTR_MEM_ENCRYPT))
 		kunit_skip(test, "memory is encrypted");
 
-	dmabuf = system_heap_alloc_buffer(system_heap(test), len, O_RDWR, true);
-	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, dmabuf);
-	KUNIT_ASSERT_EQ(test, dma_buf_vmap_unlocked(dmabuf, &map), 0);
-	KUNIT_EXPECT_NULL(test, memchr_inv(map.vaddr, 0, len));
-	dma_buf_vunmap_unlocked(dmabuf, &map);
-	__fput_sync(dmabuf->file);
+	for (leaked = 0; leaked < 2; leaked++) {
+		calls = cc_calls(test, UINT_MAX);
+		calls->encrypt_error = leaked ? -EIO : 0;
+		dmabuf = system_heap_alloc_buffer(system_heap(test), len, O_RDWR, true);
+		KUNIT_ASSERT_NOT_ERR_OR_NULL(test, dmabuf);
+		KUNIT_ASSERT_EQ(test, dma_buf_vmap_unlocked(dmabuf, &map), 0);
+		KUNIT_EXPECT_NULL(test, memchr_inv(map.vaddr, 0, len));
+		dma_buf_vunmap_unlocked(dmabuf, &map);
+		__fput_sync(dmabuf->file);
 
-	KUNIT_EXPECT_EQ(test, calls->nr_strangers, 0);
-	for (i = 0; i < calls->nr_decrypted && i < CC_PAGES; i++)
-		put_page(calls->decrypted[i]);
+		KUNIT_EXPECT_EQ(test, calls->nr_strangers, 0);
+		KUNIT_EXPECT_GT(test, calls->nr_decrypted, 0);
+		for (i = 0; i < calls->nr_decrypted && i < CC_PAGES; i++) {
+			KUNIT_EXPECT_EQ_MSG(test, calls->encrypted[i], 1, "chunk %u", i);
+			KUNIT_EXPECT_EQ_MSG(test, page_count(calls->decrypted[i]), 1 + leaked,
+					    "chunk %u", i);
+			put_page(calls->decrypted[i]);
+			/* give back what the heap was right to leak */
+			if (leaked)
+				put_page(calls->decrypted[i]);
+		}
+		kunit_deactivate_static_stub(test, system_heap_set_page_decrypted);
+		kunit_deactivate_static_stub(test, system_heap_set_page_encrypted);
+	}
 }
 
 /*

@@ -226,30 +226,6 @@ TEST_F(heap, mmap_matrix)
 	close(buf);
 }
 
-/* A line of smaps about the mapping at that address. */
-static bool smaps_has(void *map, const char *key, char *value, size_t size)
-{
-	FILE *f = fopen("/proc/self/smaps", "re");
-	bool here = false, found = false;
-	const size_t n = strlen(key);
-	unsigned long start, end;
-	char line[512];
-
-	while (f && !found && fgets(line, sizeof(line), f)) {
-		if (sscanf(line, "%lx-%lx ", &start, &end) == 2) {
-			here = start == (unsigned long)map;
-		} else if (here && !strncmp(line, key, n) && line[n] == ':') {
-			line[strcspn(line, "\n")] = '\0';
-			snprintf(value, size, "%s ", line + n + 1);
-			found = true;
-		}
-	}
-	if (f)
-		fclose(f);
-
-	return found;
-}
-
 /* Advice that does not fit pages which nobody may swap or merge is refused. */
 TEST_F(heap, madvise)
 {

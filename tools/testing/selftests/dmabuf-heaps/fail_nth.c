@@ -6,8 +6,7 @@
  *
  * Needs CONFIG_FAULT_INJECTION with CONFIG_FAILSLAB, CONFIG_FAIL_PAGE_ALLOC
  * and CONFIG_FAULT_INJECTION_DEBUG_FS; CONFIG_FAULT_INJECTION_USERCOPY adds
- * copies from and to userspace.  The settings of these are left as the test
- * wants them.
+ * copies from and to userspace.
  */
 
 #define _GNU_SOURCE
@@ -17,11 +16,14 @@
 
 #include <drm/drm.h>
 
-/* Faults that were hit, and calls that failed for it. */
+#define NR_SETTINGS	7
+
+/* Faults that were hit, calls that failed for it, and the settings as they were. */
 struct sweep {
 	int fd;
 	unsigned int fired;
 	unsigned int failed;
+	char saved[NR_SETTINGS][16];
 };
 
 #define HEAP_FIXTURE_OWN struct sweep
@@ -45,17 +47,57 @@ static bool write_file(const char *path, const char *text)
 	return ok;
 }
 
-/* All allocations of the task may fail, and say nothing about it. */
-static bool faults_set_up(void)
+static bool read_file(const char *path, char *text, size_t size)
 {
-	return write_file(DEBUGFS "failslab/ignore-gfp-wait", "N") &&
-	       write_file(DEBUGFS "failslab/verbose", "0") &&
-	       write_file(DEBUGFS "fail_page_alloc/ignore-gfp-wait", "N") &&
-	       write_file(DEBUGFS "fail_page_alloc/ignore-gfp-highmem", "N") &&
-	       write_file(DEBUGFS "fail_page_alloc/min-order", "0") &&
-	       write_file(DEBUGFS "fail_page_alloc/verbose", "0") &&
-	       (access(DEBUGFS "fail_usercopy", F_OK) ||
-		write_file(DEBUGFS "fail_usercopy/verbose", "0"));
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	ssize_t n;
+
+	if (fd < 0)
+		return false;
+	n = read(fd, text, size - 1);
+	close(fd);
+	text[n > 0 ? n : 0] = '\0';
+
+	return n > 0;
+}
+
+/* All allocations of the task may fail, and say nothing about it. */
+static const struct {
+	const char *path, *value;
+} settings[NR_SETTINGS] = {
+	{ .path = DEBUGFS "failslab/ignore-gfp-wait", .value = "N" },
+	{ .path = DEBUGFS "failslab/verbose", .value = "0" },
+	{ .path = DEBUGFS "fail_page_alloc/ignore-gfp-wait", .value = "N" },
+	{ .path = DEBUGFS "fail_page_alloc/ignore-gfp-highmem", .value = "N" },
+	{ .path = DEBUGFS "fail_page_alloc/min-order", .value = "0" },
+	{ .path = DEBUGFS "fail_page_alloc/verbose", .value = "0" },
+	/* which not every kernel with the others has */
+	{ .path = DEBUGFS "fail_usercopy/verbose", .value = "0" },
+};
+
+static bool faults_set_up(struct sweep *sweep)
+{
+	unsigned int i;
+
+	for (i = 0; i < NR_SETTINGS; i++) {
+		if (read_file(settings[i].path, sweep->saved[i], sizeof(sweep->saved[i])) &&
+		    write_file(settings[i].path, settings[i].value))
+			continue;
+		if (i < NR_SETTINGS - 1)
+			return false;
+	}
+
+	return true;
+}
+
+static void faults_restore(const struct sweep *sweep)
+{
+	unsigned int i;
+
+	for (i = 0; i < NR_SETTINGS; i++) {
+		if (sweep->saved[i][0])
+			write_file(settings[i].path, sweep->saved[i]);
+	}
 }
 
 static int open_vgem(void)
@@ -86,14 +128,17 @@ static void own_begin(struct __test_metadata *_metadata, FIXTURE_DATA(heap) * se
 	self->own.fd = open("/proc/thread-self/fail-nth", O_RDWR | O_CLOEXEC);
 	if (self->own.fd < 0)
 		SKIP(return, "no fail-nth in this kernel");
-	if (!faults_set_up())
+	if (!faults_set_up(&self->own)) {
+		faults_restore(&self->own);
 		SKIP(return, "cannot set up the faults below " DEBUGFS);
+	}
 }
 
 static void own_end(struct __test_metadata *_metadata, FIXTURE_DATA(heap) * self)
 {
 	if (self->own.fd >= 0)
 		close(self->own.fd);
+	faults_restore(&self->own);
 }
 
 static bool arm(int fd, unsigned int nth)

@@ -14,7 +14,9 @@
 #define _GNU_SOURCE
 #include <linux/sync_file.h>
 #include <poll.h>
+#include <signal.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <time.h>
 
 #include "heap.h"
@@ -377,6 +379,8 @@ TEST_F_TIMEOUT(fuzz, walk, 3600)
 	TH_LOG("DMABUF_FUZZ_SEED=%llu DMABUF_FUZZ_CALLS=%lu, %u heaps", seed, calls, w.nr_heaps);
 
 	die_first();
+	/* a timeout ends the harness, which is to be the end of it */
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	for (w.calls = 0; w.calls < calls; w.calls++) {
 		w.state = (seed + w.calls * 0x9e3779b97f4a7c15ULL) | 1;
 		/* neighbours begin alike */

@@ -226,6 +226,30 @@ static inline bool heap_used_by_others(const char *heap)
 	return system(command) == 0;
 }
 
+/* A line of smaps about the mapping at that address. */
+static inline bool smaps_has(void *map, const char *key, char *value, size_t size)
+{
+	FILE *f = fopen("/proc/self/smaps", "re");
+	bool here = false, found = false;
+	const size_t n = strlen(key);
+	unsigned long start, end;
+	char line[240];
+
+	while (f && !found && fgets(line, sizeof(line), f)) {
+		if (sscanf(line, "%lx-%lx ", &start, &end) == 2) {
+			here = start == (unsigned long)map;
+		} else if (here && !strncmp(line, key, n) && line[n] == ':') {
+			line[strcspn(line, "\n")] = '\0';
+			snprintf(value, size, "%s ", line + n + 1);
+			found = true;
+		}
+	}
+	if (f)
+		fclose(f);
+
+	return found;
+}
+
 /* The kernel log from now on; look into it with log_has(). */
 static inline int log_open(void)
 {

@@ -12,6 +12,8 @@
 
 struct instance {
 	char path[64];
+	/* switches events on and off */
+	int fd;
 };
 
 #define HEAP_FIXTURE_OWN struct instance
@@ -19,12 +21,15 @@ struct instance {
 
 static void own_begin(struct __test_metadata *_metadata, FIXTURE_DATA(heap) * self)
 {
+	self->own.fd = -1;
 	if (access("/sys/kernel/debug/dma_heap", F_OK))
 		SKIP(return, "no debugfs, or no heaps in it");
 }
 
 static void own_end(struct __test_metadata *_metadata, FIXTURE_DATA(heap) * self)
 {
+	if (self->own.fd >= 0)
+		close(self->own.fd);
 	if (self->own.path[0])
 		rmdir(self->own.path);
 }
@@ -153,7 +158,7 @@ TEST_F(heap, tracepoint)
 	const char *heap;
 	char path[160];
 	FILE *trace;
-	int fd, ret;
+	int ret;
 
 	ASSERT_EQ(0, clock_getres(CLOCK_MONOTONIC, &tick));
 	fine = !tick.tv_sec && tick.tv_nsec <= 1000;
@@ -163,17 +168,16 @@ TEST_F(heap, tracepoint)
 		SKIP(return, "no instance of tracefs: %s", strerror(errno));
 	strcpy(self->own.path, path);
 	snprintf(path, sizeof(path), "%s/events/dma_heap/dma_heap_alloc/enable", self->own.path);
-	fd = open(path, O_WRONLY | O_CLOEXEC);
-	ASSERT_LE(0, fd);
-	ASSERT_EQ(1, write(fd, "1", 1));
+	self->own.fd = open(path, O_WRONLY | O_CLOEXEC);
+	ASSERT_LE(0, self->own.fd);
+	ASSERT_EQ(1, write(self->own.fd, "1", 1));
 
 	ret = heap_alloc(self->heap, len - 1);
 	ASSERT_LE(0, ret);
 	heap = buffer_heap(ret);
 	close(ret);
 	EXPECT_EQ(-1, heap_alloc(self->heap, huge));
-	ASSERT_EQ(1, pwrite(fd, "0", 1, 0));
-	close(fd);
+	ASSERT_EQ(1, pwrite(self->own.fd, "0", 1, 0));
 	/* nobody looks any more */
 	ret = heap_alloc(self->heap, len);
 	ASSERT_LE(0, ret);
@@ -217,16 +221,16 @@ TEST_F(heap, release_tracepoint)
 	char path[160], alloc[400], release[400], ino[32];
 	struct stat st;
 	void *map;
-	int fd, buf;
+	int buf;
 
 	snprintf(path, sizeof(path), TRACEFS "instances/dmabuf-heaps-%d", getpid());
 	if (mkdir(path, 0700))
 		SKIP(return, "no instance of tracefs: %s", strerror(errno));
 	strcpy(self->own.path, path);
 	snprintf(path, sizeof(path), "%s/events/dma_heap/enable", self->own.path);
-	fd = open(path, O_WRONLY | O_CLOEXEC);
-	ASSERT_LE(0, fd);
-	ASSERT_EQ(1, write(fd, "1", 1));
+	self->own.fd = open(path, O_WRONLY | O_CLOEXEC);
+	ASSERT_LE(0, self->own.fd);
+	ASSERT_EQ(1, write(self->own.fd, "1", 1));
 
 	buf = heap_alloc(self->heap, len);
 	ASSERT_LE(0, buf);
@@ -242,7 +246,6 @@ TEST_F(heap, release_tracepoint)
 	EXPECT_EQ(0, count_events(self->own.path, release, ino));
 	munmap(map, len);
 	EXPECT_EQ(1, count_events(self->own.path, release, ino));
-	close(fd);
 }
 
 TEST_HARNESS_MAIN

@@ -15,6 +15,7 @@
 #include <signal.h>
 #include <stdint.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <time.h>
 
@@ -161,8 +162,10 @@ static pid_t start_worker(unsigned int seed)
 {
 	pid_t pid = fork();
 
-	if (!pid)
+	if (!pid) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
 		worker(seed);
+	}
 
 	return pid < 0 ? 0 : pid;
 }
@@ -278,6 +281,7 @@ TEST_F_TIMEOUT(stress, everything, 36000)
 {
 	unsigned long long buffers, before, after = 0;
 	const bool disrupt = may_disrupt();
+	const pid_t harness = getppid();
 	pid_t pids[PROCESSES], hog = 0;
 	unsigned int i, n = 0, tries;
 	bool cpu;
@@ -290,8 +294,10 @@ TEST_F_TIMEOUT(stress, everything, 36000)
 	if (disrupt) {
 		hog = fork();
 		ASSERT_LE(0, hog);
-		if (!hog)
+		if (!hog) {
+			prctl(PR_SET_PDEATHSIG, SIGKILL);
 			pressure();
+		}
 	}
 	for (i = 0; i < PROCESSES; i++)
 		pids[i] = start_worker(++n);
@@ -307,6 +313,9 @@ TEST_F_TIMEOUT(stress, everything, 36000)
 		pids[i] = start_worker(++n);
 		if (disrupt && n % 3 == 0 && switch_cpu())
 			count(&done->switches);
+		/* a timeout ends the harness, and the workers go with us */
+		if (getppid() != harness)
+			_exit(1);
 	}
 	for (i = 0; i < PROCESSES; i++) {
 		if (!pids[i])
