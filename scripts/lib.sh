@@ -332,15 +332,18 @@ worktree_at() {
 	git -C "$1" checkout -q --force --detach "$2"
 }
 
-# targets TREE: for make, the folders the series is at home in and, on x86_64,
-# where all of them are configured, the files it touches elsewhere
+# targets TREE: for make, the folders the series is at home in, and the files it
+# touches elsewhere: on x86_64, where nearly all of them are configured, and on arm64
 targets() {
-	local home=(drivers/dma-buf drivers/tee kernel/dma) t
+	local home=(drivers/dma-buf drivers/tee kernel/dma) arm64=(drivers/iommu/arm drivers/xen) t
 
 	{
 		printf '%s/\n' "${home[@]}"
-		[ "$V_ARCH" != x86_64 ] || git -C "$LINUX" diff --name-only --no-renames --diff-filter=AM base HEAD -- '*.c' \
-			':!tools' ':!samples' ':!Documentation' "${home[@]/#/:!}" | sed 's/c$/o/'
+		case $V_ARCH in
+		x86_64) git -C "$LINUX" diff --name-only --no-renames --diff-filter=AM base HEAD -- '*.c' \
+			':!tools' ':!samples' ':!Documentation' "${home[@]/#/:!}" "${arm64[@]/#/:!}" ;;
+		arm64) git -C "$LINUX" diff --name-only --no-renames --diff-filter=AM base HEAD -- "${arm64[@]/%//*.c}" ;;
+		esac | sed 's/c$/o/'
 	} | while read -r t; do
 		if [ -e "$1/${t%.o}" ] || [ -e "$1/${t%.o}.c" ]; then echo "$t"; fi
 	done

@@ -7,7 +7,6 @@
 #include <kunit/visibility.h>
 #include <linux/cacheinfo.h>
 #include <linux/dma-buf.h>
-#include <linux/dma-direct.h>
 #include <linux/dma-heap.h>
 #include <linux/dma-mapping.h>
 #include <linux/dma-resv.h>
@@ -16,7 +15,6 @@
 #include <linux/fs.h>
 #include <linux/highmem.h>
 #include <linux/huge_mm.h>
-#include <linux/iommu-dma.h>
 #include <linux/iosys-map.h>
 #include <linux/list.h>
 #include <linux/minmax.h>
@@ -29,11 +27,9 @@
 #include <linux/scatterlist.h>
 #include <linux/sched/mm.h>
 #include <linux/slab.h>
-#include <linux/swiotlb.h>
 #include <linux/vmalloc.h>
 #include <asm/barrier.h>
 #include <trace/events/dma_heap.h>
-#include <xen/xen.h>
 
 #include "dma-heap-private.h"
 
@@ -63,8 +59,8 @@
  *
  * Buffers of a heap with the property DMA_HEAP_WRITE_COMBINED are mapped
  * write-combined for the CPU, and with DMA_ATTR_UNCACHED by devices. There are no
- * caches to sync, so CPU accesses only order memory accesses. The heap must make
- * sure that no conflicting mapping of its pages exists.
+ * caches to sync, so CPU accesses only order memory accesses. The heap must have
+ * prepared the pages by dma_uncached_prepare().
  *
  * Buffers of a heap with the property DMA_HEAP_PROTECTED are for devices only:
  * mmap() and vmap() fail with -EINVAL, CPU accesses sync nothing, and a device
@@ -601,49 +597,10 @@ static const struct dma_buf_ops dma_heap_buffer_ops = {
 	.release = dma_heap_buffer_release,
 };
 
-/*
- * Would the device get a bounce buffer? The CPU fills that from the protected
- * memory, which it must not read, also with DMA_ATTR_SKIP_CPU_SYNC. This is what
- * the direct mapping looks at. Xen has further reasons to bounce, and an IOMMU has
- * one where its pages are larger than those of the CPU and the device is not
- * trusted; they are not found here.
- */
-static bool dma_heap_buffer_would_bounce(struct device *dev, const struct sg_table *table)
-{
-	struct scatterlist *sg;
-	unsigned int i;
-
-	if (use_dma_iommu(dev) || (get_dma_ops(dev) && !xen_domain()))
-		return false;
-	if (is_swiotlb_force_bounce(dev))
-		return true;
-	/* dma_map_sgtable() fails without a mask. */
-	if (!dev->dma_mask)
-		return false;
-
-	for_each_sgtable_sg(table, sg, i) {
-		if (!dma_capable(dev, phys_to_dma(dev, sg_phys(sg)), sg->length, true, 0))
-			return true;
-	}
-
-	return false;
-}
-
-static struct sg_table *dma_heap_buffer_map_protected(struct dma_buf_attachment *attachment,
-						      enum dma_data_direction dir)
-{
-	struct dma_heap_buffer *buffer = to_heap_buffer(attachment->dmabuf);
-
-	if (dma_heap_buffer_would_bounce(attachment->dev, &buffer->table))
-		return ERR_PTR(-EIO);
-
-	return dma_heap_buffer_map(attachment, dir);
-}
-
 static const struct dma_buf_ops dma_heap_buffer_protected_ops = {
 	.attach = dma_heap_buffer_attach,
 	.detach = dma_heap_buffer_detach,
-	.map_dma_buf = dma_heap_buffer_map_protected,
+	.map_dma_buf = dma_heap_buffer_map,
 	.unmap_dma_buf = dma_heap_buffer_unmap,
 	.release = dma_heap_buffer_release,
 };
@@ -677,9 +634,8 @@ static bool dma_heap_buffer_table_valid(const struct dma_heap_buffer *buffer, u3
  *
  * For the allocate operation of heaps. On success the buffer belongs to the
  * dma-buf, until &dma_heap_buffer.release is called. On failure it still
- * belongs to the caller. A heap with DMA_HEAP_WRITE_COMBINED makes sure that from
- * this call until release no cache holds dirty lines of the memory, and that the
- * architecture allows write-combined mappings of its pages.
+ * belongs to the caller. A heap with DMA_HEAP_WRITE_COMBINED has prepared the
+ * memory by dma_uncached_prepare() before this call.
  *
  * Context: Process context. May sleep.
  * Return: The dma-buf, or an error pointer: -EINVAL when the release callback is
@@ -707,7 +663,7 @@ struct dma_buf *dma_heap_buffer_export(struct dma_heap *heap,
 		return ERR_PTR(-EINVAL);
 
 	if (properties & DMA_HEAP_PROTECTED)
-		buffer->dma_attrs |= DMA_ATTR_SKIP_CPU_SYNC;
+		buffer->dma_attrs |= DMA_ATTR_SKIP_CPU_SYNC | DMA_ATTR_NO_BOUNCE;
 	if (properties & DMA_HEAP_WRITE_COMBINED)
 		buffer->dma_attrs |= DMA_ATTR_UNCACHED;
 	buffer->heap = heap;

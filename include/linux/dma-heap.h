@@ -55,9 +55,8 @@ struct dma_heap_ops {
  * @DMA_HEAP_CONTIGUOUS: the buffer is one run of physical addresses, so that a
  *	device without an IOMMU and without a scatterlist can use it
  * @DMA_HEAP_WRITE_COMBINED: the CPU maps the buffer write-combined, in userspace
- *	and in the kernel, and devices map it without cache maintenance; a device
- *	that needs a bounce buffer, has DMA operations of its own, or snoops the
- *	caches where the architecture does not let it, cannot map it
+ *	and in the kernel, and devices map it with DMA_ATTR_UNCACHED, which some
+ *	of them cannot
  * @DMA_HEAP_PROTECTED: the CPU must not access the buffer; it can neither be
  *	mapped nor be cleared by the kernel
  *
@@ -66,8 +65,8 @@ struct dma_heap_ops {
  */
 enum dma_heap_property {
 	DMA_HEAP_CONTIGUOUS	= BIT(0),
-	DMA_HEAP_WRITE_COMBINED	= BIT(1),
-	DMA_HEAP_PROTECTED	= BIT(2),
+	DMA_HEAP_PROTECTED	= BIT(1),
+	DMA_HEAP_WRITE_COMBINED	= BIT(2),
 };
 
 /**
@@ -110,7 +109,8 @@ struct dma_heap *dma_heap_add_alias(struct dma_heap *heap, const char *name);
  *		have whole pages, @len bytes in all. It belongs to the heap, and
  *		must not change until @release
  * @dma_attrs:	DMA_ATTR_* for every mapping of the buffer by a device.
- *		DMA_ATTR_SKIP_CPU_SYNC is added for DMA_HEAP_PROTECTED.
+ *		DMA_ATTR_SKIP_CPU_SYNC and DMA_ATTR_NO_BOUNCE are added for
+ *		DMA_HEAP_PROTECTED.
  *		DMA_ATTR_CC_SHARED states that the pages are decrypted, which
  *		mappings for the CPU then are, too. DMA_ATTR_UNCACHED is added for
  *		DMA_HEAP_WRITE_COMBINED

@@ -19,6 +19,7 @@
 #include <linux/dma-heap.h>
 #include <linux/dma-map-ops.h>
 #include <linux/dma-mapping.h>
+#include <linux/dma-uncached.h>
 #include <linux/err.h>
 #include <linux/highmem.h>
 #include <linux/list.h>
@@ -32,7 +33,6 @@
 #include <linux/string.h>
 
 #include "cma_heap.h"
-#include "heap-uncached.h"
 
 struct cma_heap {
 	struct list_head node;
@@ -50,6 +50,7 @@ struct cma_heap_buffer {
 };
 
 #define CMA_HEAP_DEFAULT_NAME	"default_cma_region"
+#define CMA_HEAP_UNCACHED	"-uncached"
 
 /* All CMA heaps; only changed by the module's init and exit. */
 static LIST_HEAD(cma_heaps);
@@ -110,18 +111,20 @@ VISIBLE_IF_KUNIT int cma_heap_clear_pages(struct page *page, unsigned long nr_pa
 }
 EXPORT_SYMBOL_IF_KUNIT(cma_heap_clear_pages);
 
-static bool is_uncached(const struct dma_heap_buffer *buffer)
-{
-	return IS_ENABLED(CONFIG_DMABUF_HEAPS_CMA_UNCACHED) &&
-	       (buffer->dma_attrs & DMA_ATTR_UNCACHED);
-}
-
 static void cma_heap_free_pages(struct cma_heap *cma_heap, struct cma_heap_buffer *buffer)
 {
 	struct dma_heap_buffer *base = &buffer->base;
+	struct scatterlist *sg;
+	bool lost = false;
+	unsigned int i;
 
-	/* Pages that stay uncached are lost to the region. */
-	if (!is_uncached(base) || !heap_make_cached(&base->table))
+	if (base->dma_attrs & DMA_ATTR_UNCACHED)
+		dma_uncached_restore(&base->table);
+	for_each_sgtable_sg(&base->table, sg, i)
+		lost |= !sg_page(sg);
+
+	/* Pages that could not be restored are lost to the region. */
+	if (!lost)
 		cma_release(cma_heap->cma, buffer->pages, PFN_DOWN(base->len));
 	sg_free_table(&base->table);
 	kfree(buffer);
@@ -163,11 +166,16 @@ static struct dma_buf *cma_heap_allocate(struct dma_heap *heap, unsigned long le
 	if (ret)
 		goto err_release_pages;
 
-	if (cma_heap->uncached)
+	if (cma_heap->uncached) {
+		ret = dma_uncached_prepare(&buffer->base.table);
+		if (ret) {
+			cma_heap_free_pages(cma_heap, buffer);
+			return ERR_PTR(ret);
+		}
 		buffer->base.dma_attrs = DMA_ATTR_UNCACHED;
-	if (is_uncached(&buffer->base))
-		ret = heap_make_uncached(&buffer->base.table);
-	dmabuf = ret ? ERR_PTR(ret) : dma_heap_buffer_export(heap, &buffer->base, fd_flags);
+	}
+
+	dmabuf = dma_heap_buffer_export(heap, &buffer->base, fd_flags);
 	if (IS_ERR(dmabuf))
 		cma_heap_free_pages(cma_heap, buffer);
 
@@ -195,8 +203,9 @@ static const struct dma_heap_ops cma_heap_ops = {
 static bool cma_heap_name_taken(const char *name)
 {
 	static const char * const taken[] = {
-		CMA_HEAP_DEFAULT_NAME, CMA_HEAP_DEFAULT_NAME HEAP_UNCACHED_SUFFIX,
-		"system", "system" HEAP_UNCACHED_SUFFIX, "system_cc_shared",
+		CMA_HEAP_DEFAULT_NAME, CMA_HEAP_DEFAULT_NAME CMA_HEAP_UNCACHED,
+		"system", "system-uncached", "system-dma32", "system-uncached-dma32",
+		"system_cc_shared",
 	};
 
 	return match_string(taken, ARRAY_SIZE(taken), name) >= 0 ||
@@ -225,12 +234,12 @@ VISIBLE_IF_KUNIT const char *cma_heap_legacy_name(const char *region)
 EXPORT_SYMBOL_IF_KUNIT(cma_heap_legacy_name);
 
 /* Room for the name of a region and a suffix */
-#define CMA_HEAP_NAME_SIZE	(CMA_MAX_NAME + sizeof(HEAP_UNCACHED_SUFFIX))
+#define CMA_HEAP_NAME_SIZE	(CMA_MAX_NAME + sizeof(CMA_HEAP_UNCACHED))
 
 static void __init cma_heap_full_name(char *full_name, const char *name, bool uncached)
 {
 	snprintf(full_name, CMA_HEAP_NAME_SIZE, "%s%s", name,
-		 uncached ? HEAP_UNCACHED_SUFFIX : "");
+		 uncached ? CMA_HEAP_UNCACHED : "");
 }
 
 static int __init cma_heap_add(struct cma *cma, bool is_default, bool uncached)
@@ -352,3 +361,4 @@ module_exit(cma_heap_exit);
 MODULE_DESCRIPTION("DMA-BUF CMA Heap");
 MODULE_LICENSE("GPL");
 MODULE_IMPORT_NS("DMA_BUF_HEAP");
+MODULE_IMPORT_NS("DMA_UNCACHED");

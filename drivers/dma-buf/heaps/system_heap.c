@@ -14,9 +14,11 @@
 
 #include <kunit/static_stub.h>
 #include <kunit/visibility.h>
+#include <linux/array_size.h>
 #include <linux/cc_platform.h>
 #include <linux/dma-heap.h>
 #include <linux/dma-mapping.h>
+#include <linux/dma-uncached.h>
 #include <linux/err.h>
 #include <linux/gfp.h>
 #include <linux/list.h>
@@ -30,11 +32,10 @@
 #include <linux/sizes.h>
 #include <linux/slab.h>
 
-#include "heap-uncached.h"
 #include "system_heap.h"
 
 /* Do not look far for a large chunk: there is always a smaller one. */
-#define LARGE_GFP ((GFP_HIGHUSER | __GFP_ZERO | __GFP_COMP | __GFP_NOWARN | __GFP_NORETRY) & \
+#define LARGE_GFP ((GFP_USER | __GFP_ZERO | __GFP_COMP | __GFP_NOWARN | __GFP_NORETRY) & \
 		   ~__GFP_RECLAIM)
 /*
  * Reclaim, but do not invoke the OOM killer: one request may be for all of
@@ -43,16 +44,23 @@
 #define MAYFAIL_GFP (__GFP_RETRY_MAYFAIL | __GFP_NOWARN)
 
 struct system_heap {
+	const char *name;
 	struct dma_heap *heap;
 	/* buffers are decrypted, to be shared with the host of this machine */
 	bool cc_shared;
 	/* the CPU maps buffers write-combined */
 	bool uncached;
+	/* buffers are below 4 GiB */
+	bool dma32;
 };
 
-static struct system_heap system_heap,
-			  system_heap_uncached = { .uncached = true },
-			  system_heap_cc_shared = { .cc_shared = true };
+static struct system_heap system_heaps[] = {
+	{ .name = "system" },
+	{ .name = "system-uncached", .uncached = true },
+	{ .name = "system-dma32", .dma32 = true },
+	{ .name = "system-uncached-dma32", .uncached = true, .dma32 = true },
+	{ .name = "system_cc_shared", .cc_shared = true },
+};
 
 VISIBLE_IF_KUNIT int system_heap_set_page_decrypted(struct page *page)
 {
@@ -94,12 +102,6 @@ static bool is_cc_shared(const struct dma_heap_buffer *buffer)
 {
 	return IS_ENABLED(CONFIG_DMABUF_HEAPS_SYSTEM_CC_SHARED) &&
 	       (buffer->dma_attrs & DMA_ATTR_CC_SHARED);
-}
-
-static bool is_uncached(const struct dma_heap_buffer *buffer)
-{
-	return IS_ENABLED(CONFIG_DMABUF_HEAPS_SYSTEM_UNCACHED) &&
-	       (buffer->dma_attrs & DMA_ATTR_UNCACHED);
 }
 
 /*
@@ -146,13 +148,13 @@ static void system_heap_free_buffer(struct dma_heap_buffer *buffer)
 	struct scatterlist *sg;
 	unsigned int i;
 
-	if (is_uncached(buffer))
-		heap_make_cached(&buffer->table);
+	if (buffer->dma_attrs & DMA_ATTR_UNCACHED)
+		dma_uncached_restore(&buffer->table);
 
 	for_each_sgtable_sg(&buffer->table, sg, i) {
 		struct page *page = sg_page(sg);
 
-		/* It stays uncached, so it is lost. */
+		/* It could not be restored, so it is lost. */
 		if (!page)
 			continue;
 		/* Leak it rather than have shared memory used as private memory. */
@@ -175,10 +177,10 @@ static void system_heap_free_buffer(struct dma_heap_buffer *buffer)
 #endif
 
 /* Allocate the largest chunk that is not larger than @size and @max_order. */
-static struct page *system_heap_get_chunk(size_t size, unsigned int max_order)
+static struct page *system_heap_get_chunk(size_t size, unsigned int max_order, gfp_t zone)
 {
 	const size_t sizes[] = { PMD_CHUNK, SZ_2M, SZ_1M, SZ_64K };
-	gfp_t account = dma_heap_mem_accounting ? __GFP_ACCOUNT : 0;
+	gfp_t gfp = zone | (dma_heap_mem_accounting ? __GFP_ACCOUNT : 0);
 	unsigned int i, order;
 	struct page *page;
 
@@ -188,16 +190,16 @@ static struct page *system_heap_get_chunk(size_t size, unsigned int max_order)
 		order = get_order(sizes[i]);
 		if (order > max_order)
 			continue;
-		page = alloc_pages(LARGE_GFP | account, order);
+		page = alloc_pages(LARGE_GFP | gfp, order);
 		if (page)
 			return page;
 	}
 
-	return alloc_page(GFP_HIGHUSER | __GFP_ZERO | MAYFAIL_GFP | account);
+	return alloc_page(GFP_USER | __GFP_ZERO | MAYFAIL_GFP | gfp);
 }
 
-/* Allocate zeroed chunks of @len bytes in all, and the table. */
-static int system_heap_get_chunks(struct sg_table *table, size_t len)
+/* Allocate zeroed chunks of @len bytes in all, from @zone or below, and the table. */
+static int system_heap_get_chunks(struct sg_table *table, size_t len, gfp_t zone)
 {
 	unsigned int nents = 0, max_order = MAX_PAGE_ORDER;
 	struct page *page, *next;
@@ -212,10 +214,13 @@ static int system_heap_get_chunks(struct sg_table *table, size_t len)
 			goto err_free_pages;
 
 		ret = -ENOMEM;
-		page = system_heap_get_chunk(left, max_order);
+		page = system_heap_get_chunk(left, max_order, zone);
 		if (!page)
 			goto err_free_pages;
 		list_add_tail(&page->lru, &pages);
+		/* Where no memory is below 4 GiB, the zone may be all of it. */
+		if (zone == __GFP_DMA32 && page_to_phys(page) + page_size(page) > SZ_4G)
+			goto err_free_pages;
 		/* An order that just failed is not tried again. */
 		max_order = compound_order(page);
 		nents++;
@@ -250,7 +255,7 @@ VISIBLE_IF_KUNIT struct dma_buf *system_heap_alloc_buffer(struct dma_heap *heap,
 	int ret;
 
 	/* Reclaim cannot satisfy this. */
-	if (PFN_DOWN(len) > totalram_pages())
+	if (PFN_DOWN(len) > totalram_pages() || (system->dma32 && len > SZ_4G))
 		return ERR_PTR(-ENOMEM);
 
 	buffer = kzalloc_obj(*buffer);
@@ -259,11 +264,10 @@ VISIBLE_IF_KUNIT struct dma_buf *system_heap_alloc_buffer(struct dma_heap *heap,
 	buffer->len = len;
 	buffer->dma_attrs = cc_shared && IS_ENABLED(CONFIG_DMABUF_HEAPS_SYSTEM_CC_SHARED) ?
 			    DMA_ATTR_CC_SHARED : 0;
-	if (system->uncached)
-		buffer->dma_attrs |= DMA_ATTR_UNCACHED;
 	buffer->release = system_heap_free_buffer;
 
-	ret = system_heap_get_chunks(&buffer->table, len);
+	ret = system_heap_get_chunks(&buffer->table, len,
+				     system->dma32 ? __GFP_DMA32 : __GFP_HIGHMEM);
 	if (!ret && is_cc_shared(buffer))
 		ret = system_heap_decrypt(&buffer->table);
 	if (ret) {
@@ -271,11 +275,13 @@ VISIBLE_IF_KUNIT struct dma_buf *system_heap_alloc_buffer(struct dma_heap *heap,
 		return ERR_PTR(ret);
 	}
 
-	if (is_uncached(buffer))
-		ret = heap_make_uncached(&buffer->table);
-	if (ret) {
-		system_heap_free_buffer(buffer);
-		return ERR_PTR(ret);
+	if (system->uncached) {
+		ret = dma_uncached_prepare(&buffer->table);
+		if (ret) {
+			system_heap_free_buffer(buffer);
+			return ERR_PTR(ret);
+		}
+		buffer->dma_attrs |= DMA_ATTR_UNCACHED;
 	}
 
 	dmabuf = dma_heap_buffer_export(heap, buffer, fd_flags);
@@ -298,10 +304,24 @@ static const struct dma_heap_ops system_heap_ops = {
 	.allocate = system_heap_allocate,
 };
 
-static int __init system_heap_add(struct system_heap *system, const char *name)
+static bool __init system_heap_wanted(const struct system_heap *system)
+{
+	if (system->uncached && !IS_ENABLED(CONFIG_DMABUF_HEAPS_SYSTEM_UNCACHED))
+		return false;
+	if (system->dma32 && !IS_ENABLED(CONFIG_DMABUF_HEAPS_SYSTEM_DMA32))
+		return false;
+	if (system->cc_shared && (!IS_ENABLED(CONFIG_DMABUF_HEAPS_SYSTEM_CC_SHARED) ||
+				  IS_ENABLED(CONFIG_HIGHMEM) ||
+				  !cc_platform_has(CC_ATTR_MEM_ENCRYPT)))
+		return false;
+
+	return true;
+}
+
+static int __init system_heap_add(struct system_heap *system)
 {
 	struct dma_heap_export_info exp_info = {
-		.name = name,
+		.name = system->name,
 		.ops = &system_heap_ops,
 		.priv = system,
 		.properties = system->uncached ? DMA_HEAP_WRITE_COMBINED : 0,
@@ -317,26 +337,19 @@ static int __init system_heap_add(struct system_heap *system, const char *name)
 
 static int __init system_heap_init(void)
 {
+	unsigned int i;
 	int ret;
 
-	ret = system_heap_add(&system_heap, "system");
-	if (ret)
-		return ret;
-
-	/* The system heap works without the others. */
-	if (IS_ENABLED(CONFIG_DMABUF_HEAPS_SYSTEM_UNCACHED)) {
-		ret = system_heap_add(&system_heap_uncached, "system" HEAP_UNCACHED_SUFFIX);
+	for (i = 0; i < ARRAY_SIZE(system_heaps); i++) {
+		if (!system_heap_wanted(&system_heaps[i]))
+			continue;
+		ret = system_heap_add(&system_heaps[i]);
+		/* The system heap, which is the first, works without the others. */
+		if (ret && !i)
+			return ret;
 		if (ret)
-			pr_err("cannot add system" HEAP_UNCACHED_SUFFIX ": %d\n", ret);
+			pr_err("cannot add %s: %d\n", system_heaps[i].name, ret);
 	}
-
-	if (IS_ENABLED(CONFIG_HIGHMEM) || !IS_ENABLED(CONFIG_DMABUF_HEAPS_SYSTEM_CC_SHARED) ||
-	    !cc_platform_has(CC_ATTR_MEM_ENCRYPT))
-		return 0;
-
-	ret = system_heap_add(&system_heap_cc_shared, "system_cc_shared");
-	if (ret)
-		pr_err("cannot add system_cc_shared: %d\n", ret);
 
 	return 0;
 }
@@ -344,12 +357,16 @@ module_init(system_heap_init);
 
 static void __exit system_heap_exit(void)
 {
-	if (system_heap_cc_shared.heap)
-		dma_heap_remove(system_heap_cc_shared.heap);
-	dma_heap_remove(system_heap.heap);
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(system_heaps); i++) {
+		if (system_heaps[i].heap)
+			dma_heap_remove(system_heaps[i].heap);
+	}
 }
 module_exit(system_heap_exit);
 
 MODULE_DESCRIPTION("DMA-BUF System Heap");
 MODULE_LICENSE("GPL");
 MODULE_IMPORT_NS("DMA_BUF_HEAP");
+MODULE_IMPORT_NS("DMA_UNCACHED");

@@ -12,8 +12,10 @@
 #include <linux/dma-heap.h>
 #include <linux/dma-map-ops.h>
 #include <linux/fcntl.h>
+#include <linux/file.h>
 #include <linux/gfp.h>
 #include <linux/highmem.h>
+#include <linux/iosys-map.h>
 #include <linux/minmax.h>
 #include <linux/mm.h>
 #include <linux/module.h>
@@ -64,17 +66,46 @@ static int killed_while_clearing(struct page *page, unsigned long nr_pages)
 static void cma_heap_clear_fails(struct kunit *test)
 {
 	struct dma_heap *heap = heap_kunit_find(test, CMA_HEAP);
-	const size_t len = min(SZ_8M, cma_get_size(dev_get_cma_area(NULL)) / 2);
-	unsigned long i, rounds = cma_get_size(dev_get_cma_area(NULL)) / len + 2;
+	/* 2 GiB in all */
+	const unsigned int rounds = 256;
+	const size_t len = SZ_8M;
 	struct dma_buf *dmabuf;
+	unsigned int i;
+
+	dmabuf = dma_heap_buffer_alloc(heap, len, O_RDWR, 0);
+	if (IS_ERR(dmabuf))
+		kunit_skip(test, "the region has no 8 MiB to give");
+	__fput_sync(dmabuf->file);
 
 	kunit_activate_static_stub(test, cma_heap_clear_pages, killed_while_clearing);
 	for (i = 0; i < rounds; i++) {
 		dmabuf = dma_heap_buffer_alloc(heap, len, O_RDWR, 0);
-		KUNIT_ASSERT_PTR_EQ_MSG(test, dmabuf, ERR_PTR(-EINTR), "round %lu", i);
+		KUNIT_ASSERT_PTR_EQ_MSG(test, dmabuf, ERR_PTR(-EINTR), "round %u", i);
 	}
 	kunit_deactivate_static_stub(test, cma_heap_clear_pages);
 	heap_kunit_alloc(test, CMA_HEAP, len);
+}
+
+/* A buffer is zero from end to end, also when it is cleared in several steps. */
+static void cma_heap_zeroed_large(struct kunit *test)
+{
+	struct dma_heap *heap = heap_kunit_find(test, CMA_HEAP);
+	const size_t len = SZ_32M + SZ_4M;
+	struct dma_buf *dmabuf;
+	struct iosys_map map;
+	unsigned int i;
+
+	for (i = 0; i < 2; i++) {
+		dmabuf = dma_heap_buffer_alloc(heap, len, O_RDWR, 0);
+		if (dmabuf == ERR_PTR(-ENOMEM))
+			kunit_skip(test, "the region has no 36 MiB to give");
+		heap_kunit_put_later(test, dmabuf);
+		KUNIT_ASSERT_EQ(test, dma_buf_vmap_unlocked(dmabuf, &map), 0);
+		KUNIT_EXPECT_NULL_MSG(test, memchr_inv(map.vaddr, 0, len), "buffer %u", i);
+		memset(map.vaddr, 0xa5, len);
+		dma_buf_vunmap_unlocked(dmabuf, &map);
+		kunit_release_action(test, heap_kunit_put, dmabuf);
+	}
 }
 
 /* A region may be larger than an entry of a scatterlist can be. */
@@ -209,6 +240,7 @@ static struct kunit_case cma_heap_cases[] = {
 	KUNIT_CASE(cma_heap_killed),
 	KUNIT_CASE(cma_heap_clear_killed),
 	KUNIT_CASE(cma_heap_clear_fails),
+	KUNIT_CASE(cma_heap_zeroed_large),
 	KUNIT_CASE(cma_heap_large_table),
 	KUNIT_CASE(cma_heap_aligned),
 	KUNIT_CASE(cma_heap_zeroed),

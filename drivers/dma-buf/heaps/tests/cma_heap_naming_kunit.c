@@ -41,6 +41,8 @@ static const struct naming_case cases[] = {
 	{ .region = "system", .is_default = true, .name = "default_cma_region" },
 	{ .region = "system_cc_shared" },
 	{ .region = "system-uncached" },
+	{ .region = "system-dma32" },
+	{ .region = "system-uncached-dma32" },
 	{ .region = "system-uncached", .is_default = true, .name = "default_cma_region" },
 	{ .region = "default_cma_region-uncached" },
 	{ .region = "default_cma_region-uncached", .is_default = true,

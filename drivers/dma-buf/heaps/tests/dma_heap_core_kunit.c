@@ -153,9 +153,19 @@ static const struct dma_heap_ops no_ops = {
 	.allocate = no_allocate,
 };
 
+static void expect_refused(struct kunit *test, const struct dma_heap_export_info *info, int error)
+{
+	struct dma_heap *heap = dma_heap_add(info);
+
+	KUNIT_EXPECT_PTR_EQ(test, heap, ERR_PTR(error));
+	/* not to be left behind, whoever is at fault */
+	if (!IS_ERR(heap))
+		dma_heap_remove(heap);
+}
+
 /*
  * A name that is taken is -EEXIST, any number of times (there are 128 minors:
- * none may be lost to it), and says nothing in the log.
+ * none may be lost to it).
  */
 static void dma_heap_core_duplicate(struct kunit *test)
 {
@@ -165,7 +175,7 @@ static void dma_heap_core_duplicate(struct kunit *test)
 	int i;
 
 	for (i = 0; i < 200; i++)
-		KUNIT_ASSERT_PTR_EQ(test, dma_heap_add(&info), ERR_PTR(-EEXIST));
+		expect_refused(test, &info, -EEXIST);
 	heap = dma_heap_find("kunit-duplicate");
 	KUNIT_EXPECT_PTR_EQ(test, heap, fake->heap);
 	dma_heap_put(heap);
@@ -200,22 +210,30 @@ static void dma_heap_core_name(struct kunit *test)
 	const struct name_case *param = test->param_value;
 	const struct dma_heap_export_info info = { .name = param->name, .ops = &no_ops };
 
-	KUNIT_EXPECT_PTR_EQ(test, dma_heap_add(&info), ERR_PTR(-EINVAL));
+	expect_refused(test, &info, -EINVAL);
 }
 
 /* A heap needs a way to allocate, and has known properties only. */
 static void dma_heap_core_incomplete(struct kunit *test)
 {
+	const u32 all = DMA_HEAP_CONTIGUOUS | DMA_HEAP_WRITE_COMBINED | DMA_HEAP_PROTECTED;
 	static const struct dma_heap_ops empty_ops;
 	const struct dma_heap_export_info infos[] = {
 		{ .name = "kunit-incomplete", .ops = NULL },
 		{ .name = "kunit-incomplete", .ops = &empty_ops },
-		{ .name = "kunit-incomplete", .ops = &no_ops, .properties = BIT(31) },
+		{ .name = "kunit-incomplete", .ops = &no_ops, .properties = ~0U },
 	};
 	unsigned int i;
 
 	for (i = 0; i < ARRAY_SIZE(infos); i++)
-		KUNIT_EXPECT_PTR_EQ(test, dma_heap_add(&infos[i]), ERR_PTR(-EINVAL));
+		expect_refused(test, &infos[i], -EINVAL);
+	for (i = 0; i < 32; i++) {
+		struct dma_heap_export_info info = infos[2];
+
+		info.properties = BIT(i);
+		if (info.properties & ~all)
+			expect_refused(test, &info, -EINVAL);
+	}
 	KUNIT_EXPECT_NULL(test, dma_heap_find("kunit-incomplete"));
 }
 
@@ -256,7 +274,7 @@ static void dma_heap_core_again(struct kunit *test)
 
 	for (i = 0; i < 200; i++) {
 		fake = fake_heap(test, "kunit-again");
-		KUNIT_EXPECT_PTR_EQ(test, dma_heap_add(&info), ERR_PTR(-EEXIST));
+		expect_refused(test, &info, -EEXIST);
 		/* nor does who found it keep its minor */
 		dma_heap_put(dma_heap_find("kunit-again"));
 		fake_heap_remove_now(test, fake);
@@ -445,7 +463,15 @@ static void dma_heap_core_remove_busy(struct kunit *test)
 	fake->block = true;
 	task = kthread_run(alloc_thread, &alloc, "heap-kunit-alloc");
 	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, task);
-	wait_for_completion(&fake->entered);
+	if (!wait_for_completion_timeout(&fake->entered, 5 * HZ)) {
+		KUNIT_FAIL(test, "the heap was not asked");
+		complete_all(&fake->resume);
+		wait_for_completion(&alloc.done);
+		if (!IS_ERR_OR_NULL(alloc.dmabuf))
+			fake_put(alloc.dmabuf);
+		dma_heap_put(heap);
+		return;
+	}
 
 	/* no assertion until all threads are done */
 	kunit_remove_action(test, heap_kunit_remove_heap, heap);
@@ -517,7 +543,7 @@ static void dma_heap_core_alias(struct kunit *test)
 	/* there are 128 minors: none may be lost */
 	for (i = 0; i < 200; i++) {
 		alias = heap_kunit_alias(test, fake->heap, "kunit-other");
-		KUNIT_EXPECT_PTR_EQ(test, dma_heap_add(&info), ERR_PTR(-EEXIST));
+		expect_refused(test, &info, -EEXIST);
 		KUNIT_EXPECT_PTR_EQ(test, dma_heap_add_alias(fake->heap, "kunit-other"),
 				    ERR_PTR(-EEXIST));
 		heap = dma_heap_find("kunit-other");

@@ -11,6 +11,7 @@
 #include <kunit/test.h>
 #include <kunit/visibility.h>
 
+#include <linux/atomic.h>
 #include <linux/completion.h>
 #include <linux/container_of.h>
 #include <linux/delay.h>
@@ -30,6 +31,7 @@
 #include <linux/sched/signal.h>
 #include <linux/sizes.h>
 #include <linux/slab.h>
+#include <linux/sprintf.h>
 #include <linux/string.h>
 
 #include "../../dma-heap-private.h"
@@ -117,13 +119,17 @@ static void importer_set_ops(struct device *dev)
 /* A device that can reach all of memory; lives as long as the test. */
 struct heap_kunit_importer *heap_kunit_importer(struct kunit *test, const char *name)
 {
+	static atomic_t nr;
 	struct heap_kunit_importer *importer;
 	struct device *dev;
+	char unique[32];
 
 	importer = kunit_kzalloc(test, sizeof(*importer), GFP_KERNEL);
 	KUNIT_ASSERT_NOT_NULL(test, importer);
 
-	dev = kunit_device_register(test, name);
+	/* the last one of that name may be on its way out */
+	snprintf(unique, sizeof(unique), "%s-%d", name, atomic_inc_return(&nr));
+	dev = kunit_device_register(test, unique);
 	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, dev);
 	dev_set_drvdata(dev, importer);
 	importer_set_ops(dev);
@@ -142,14 +148,16 @@ struct heap_kunit_importer *heap_kunit_importer(struct kunit *test, const char *
 }
 EXPORT_SYMBOL_IF_KUNIT(heap_kunit_importer);
 
-static void heap_kunit_put(void *data)
+/* The action that puts a buffer */
+void heap_kunit_put(void *data)
 {
 	struct dma_buf *dmabuf = data;
 
 	__fput_sync(dmabuf->file);
 }
+EXPORT_SYMBOL_IF_KUNIT(heap_kunit_put);
 
-/* Put a buffer, which must be one, when the test ends. */
+/* Put a buffer, which must be one, when the test ends, or by heap_kunit_put() before. */
 void heap_kunit_put_later(struct kunit *test, struct dma_buf *dmabuf)
 {
 	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, dmabuf);
@@ -575,6 +583,8 @@ void heap_kunit_test_killed(struct kunit *test, const char *name)
 {
 	struct dma_heap *heap = heap_kunit_find(test, name);
 
+	if (alloc_errno(heap) == -ENOMEM)
+		kunit_skip(test, "heap %s has less than 4 MiB to give", name);
 	KUNIT_EXPECT_EQ(test, heap_kunit_run_killed(test, alloc_errno, heap), -EINTR);
 	KUNIT_EXPECT_EQ(test, alloc_errno(heap), 0);
 }

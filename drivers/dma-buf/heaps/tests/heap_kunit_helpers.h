@@ -96,6 +96,7 @@ struct dma_heap *heap_kunit_alias(struct kunit *test, struct dma_heap *heap, con
 void heap_kunit_remove_heap(void *heap);
 struct heap_kunit_importer *heap_kunit_importer(struct kunit *test, const char *name);
 void heap_kunit_put_later(struct kunit *test, struct dma_buf *dmabuf);
+void heap_kunit_put(void *data);
 struct dma_heap *heap_kunit_find(struct kunit *test, const char *name);
 struct dma_buf *heap_kunit_alloc(struct kunit *test, const char *name, u64 len);
 struct dma_buf_attachment *heap_kunit_attach(struct kunit *test,

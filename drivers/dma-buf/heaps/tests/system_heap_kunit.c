@@ -316,7 +316,7 @@ static void system_heap_cc_decrypt_fails(struct kunit *test)
 		struct dma_buf *dmabuf;
 
 		calls->encrypt_error = round & 1 ? -EIO : 0;
-		/* an order of 4 and four of 0, or more of 0 where memory is scarce */
+		/* with pages of 4 KiB one of 64 KiB and four more, if memory is not scarce */
 		dmabuf = system_heap_alloc_buffer(system_heap(test), CC_PAGES * PAGE_SIZE,
 						  O_RDWR, true);
 		KUNIT_ASSERT_PTR_EQ(test, dmabuf, ERR_PTR(-EIO));

@@ -13,7 +13,7 @@
 #define PARAMETER "/sys/module/dma_heap/parameters/mem_accounting"
 #define BUFFER (16 << 20)
 
-/* A cgroup of our own, below a hierarchy that is mounted for the test alone. */
+/* A cgroup of our own, in a mount of our own of the one hierarchy there is. */
 #define TEMPLATE "/tmp/dmabuf-heaps.XXXXXX"
 
 static char top[sizeof(TEMPLATE)], group[2 * sizeof(TEMPLATE)];
@@ -148,6 +148,9 @@ static const char *set_up(const char *heap)
 		return "memory of this heap is not charged";
 	if (!accounted())
 		return "not booted with dma_heap.mem_accounting=1";
+	/* mounting it sets its options for everybody, and the controller stays on */
+	if (!may_disrupt())
+		return "not without DMABUF_DISRUPT=1";
 	if (!group_make()) {
 		group_remove();
 		return "no cgroup2 with a memory controller here";

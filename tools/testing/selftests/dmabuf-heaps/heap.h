@@ -100,6 +100,12 @@ static inline bool heap_counter(const char *heap, const char *key, unsigned long
 	return found;
 }
 
+/* Is this a kernel whose heaps tell root what they have?  Older ones do not. */
+static inline bool heaps_in_debugfs(void)
+{
+	return !access("/sys/kernel/debug/dma_heap", F_OK);
+}
+
 /*
  * DMABUF_DISRUPT=1 in the environment says that nobody else needs the machine:
  * tests may take most of its memory, unload modules and switch CPUs off.
@@ -111,10 +117,42 @@ static inline bool may_disrupt(void)
 	return value && *value && strcmp(value, "0");
 }
 
-/* Contents that programs cannot look at, as far as the name says. */
+/* Does debugfs say that of the heap, or of its buffers? */
+static inline bool heap_has_property(const char *heap, const char *property)
+{
+	bool yes = false;
+	char line[512];
+	FILE *f;
+
+	snprintf(line, sizeof(line), "/sys/kernel/debug/dma_heap/%s", heap);
+	f = fopen(line, "re");
+	while (f && fgets(line, sizeof(line), f)) {
+		if (!strncmp(line, "properties:", 11))
+			yes = strstr(line, property);
+	}
+	if (f)
+		fclose(f);
+
+	return yes;
+}
+
+/*
+ * Contents that programs cannot look at, as the heap says, or its name: touching
+ * them may well stop the machine.
+ */
 static inline bool heap_is_secret(const char *heap)
 {
-	return !strncmp(heap, "protected", 9) || strstr(heap, "secure");
+	static const char * const names[] = {
+		"protected", "secure", "svp", "qseecom", "restricted", NULL,
+	};
+	const char * const *name;
+
+	for (name = names; *name; name++) {
+		if (strstr(heap, *name))
+			return true;
+	}
+
+	return heap_has_property(heap, " protected");
 }
 
 /* One of all heaps, for a test of many: is it to be tested? */
@@ -153,22 +191,13 @@ static inline bool heap_is_contiguous(const char *heap)
 		"default-pool", NULL,
 	};
 	const char * const *name;
-	bool yes = false;
-	char line[512];
-	FILE *f;
 
-	for (name = names; *name; name++)
-		yes |= !strcmp(heap, *name);
-	snprintf(line, sizeof(line), "/sys/kernel/debug/dma_heap/%s", heap);
-	f = fopen(line, "re");
-	while (f && fgets(line, sizeof(line), f)) {
-		if (!strncmp(line, "properties:", 11))
-			yes = strstr(line, " contiguous");
+	for (name = names; *name; name++) {
+		if (!strcmp(heap, *name))
+			return true;
 	}
-	if (f)
-		fclose(f);
 
-	return yes;
+	return heap_has_property(heap, " contiguous");
 }
 
 /* Where the module of a heap is, when it is one. */
