@@ -218,8 +218,8 @@ static int system_heap_get_chunks(struct sg_table *table, size_t len, gfp_t zone
 		if (!page)
 			goto err_free_pages;
 		list_add_tail(&page->lru, &pages);
-		/* Where no memory is below 4 GiB, the zone may be all of it. */
-		if (zone == __GFP_DMA32 && page_to_phys(page) + page_size(page) > SZ_4G)
+		/* It is from ZONE_DMA if the zone is empty, and that may be anywhere. */
+		if (zone == __GFP_DMA32 && (u64)page_to_phys(page) + page_size(page) > SZ_4G)
 			goto err_free_pages;
 		/* An order that just failed is not tried again. */
 		max_order = compound_order(page);
@@ -255,7 +255,7 @@ VISIBLE_IF_KUNIT struct dma_buf *system_heap_alloc_buffer(struct dma_heap *heap,
 	int ret;
 
 	/* Reclaim cannot satisfy this. */
-	if (PFN_DOWN(len) > totalram_pages() || (system->dma32 && len > SZ_4G))
+	if (PFN_DOWN(len) > totalram_pages() || (system->dma32 && (u64)len > SZ_4G))
 		return ERR_PTR(-ENOMEM);
 
 	buffer = kzalloc_obj(*buffer);
