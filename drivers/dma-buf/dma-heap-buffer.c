@@ -6,6 +6,7 @@
 #include <kunit/static_stub.h>
 #include <kunit/visibility.h>
 #include <linux/cacheinfo.h>
+#include <linux/cgroup_dmem.h>
 #include <linux/dma-buf.h>
 #include <linux/dma-heap.h>
 #include <linux/dma-mapping.h>
@@ -291,7 +292,7 @@ static int dma_heap_buffer_add_index(struct dma_heap_buffer *buffer)
 
 	n = (buffer->len - 1) / DMA_HEAP_INDEX_STEP + 1;
 	index = kvzalloc(struct_size(index, entry, n),
-			 GFP_KERNEL | __GFP_RETRY_MAYFAIL | __GFP_NOWARN);
+			 GFP_KERNEL | __GFP_RETRY_MAYFAIL | __GFP_NOWARN | dma_heap_gfp_account());
 	if (!index)
 		return -ENOMEM;
 	index->nr = n;
@@ -573,11 +574,13 @@ static void dma_heap_buffer_vunmap(struct dma_buf *dmabuf, struct iosys_map *map
 static void dma_heap_buffer_release(struct dma_buf *dmabuf)
 {
 	struct dma_heap_buffer *buffer = to_heap_buffer(dmabuf);
+	struct dmem_cgroup_pool_state *pool = buffer->dmem_pool;
 	struct dma_heap *heap = buffer->heap;
 
 	trace_dma_heap_release(heap, dmabuf->size, buffer->ino);
 	kvfree(buffer->index);
 	buffer->release(buffer);
+	dmem_cgroup_uncharge(pool, dmabuf->size);
 	dma_heap_unexport(heap, dmabuf->size);
 }
 
@@ -671,6 +674,7 @@ struct dma_buf *dma_heap_buffer_export(struct dma_heap *heap,
 	INIT_LIST_HEAD(&buffer->mappings);
 	buffer->vaddr = NULL;
 	buffer->index = NULL;
+	buffer->dmem_pool = NULL;
 
 	ret = dma_heap_buffer_add_index(buffer);
 	if (ret)

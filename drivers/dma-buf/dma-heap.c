@@ -8,8 +8,11 @@
 
 #define pr_fmt(fmt) "dma_heap: " fmt
 
+#include <kunit/static_stub.h>
 #include <kunit/visibility.h>
 #include <linux/cdev.h>
+#include <linux/cgroup.h>
+#include <linux/cgroup_dmem.h>
 #include <linux/cleanup.h>
 #include <linux/ctype.h>
 #include <linux/debugfs.h>
@@ -20,13 +23,16 @@
 #include <linux/export.h>
 #include <linux/file.h>
 #include <linux/fs.h>
+#include <linux/gfp.h>
 #include <linux/idr.h>
 #include <linux/kref.h>
 #include <linux/ktime.h>
 #include <linux/limits.h>
 #include <linux/list.h>
 #include <linux/lockdep.h>
+#include <linux/memcontrol.h>
 #include <linux/minmax.h>
+#include <linux/mm.h>
 #include <linux/module.h>
 #include <linux/mutex.h>
 #include <linux/rwsem.h>
@@ -34,7 +40,9 @@
 #include <linux/slab.h>
 #include <linux/spinlock.h>
 #include <linux/string.h>
+#include <linux/sysfs.h>
 #include <linux/uaccess.h>
+#include <linux/vmstat.h>
 #include <uapi/linux/dma-heap.h>
 
 #include "dma-heap-private.h"
@@ -72,6 +80,20 @@
 	(DMA_HEAP_CONTIGUOUS | DMA_HEAP_WRITE_COMBINED | DMA_HEAP_PROTECTED)
 
 /**
+ * struct dma_heap_dmem - a region of the dmem cgroup controller
+ * @list:	entry in the list of regions
+ * @heaps:	heaps whose buffers are charged to it
+ * @region:	the region
+ * @name:	its name
+ */
+struct dma_heap_dmem {
+	struct list_head list;
+	struct kref heaps;
+	struct dmem_cgroup_region *region;
+	char name[];
+};
+
+/**
  * struct dma_heap - a heap of memory from which buffers can be allocated
  * @dev:	device of the heap; holds its name, and its reference count keeps
  *		this structure in memory
@@ -88,6 +110,10 @@
  * @ops:	operations of the owner
  * @priv:	data of the owner
  * @properties:	bits of &enum dma_heap_property
+ * @memcg:	pages of buffers are charged with dma_heap_charge_page()
+ * @size:	how many bytes the heap has, or 0 if there is no such number
+ * @dmem:	what buffers are charged to, or NULL
+ * @dmem_name:	its name; an alias shows it when the heap and @dmem are gone
  * @counters:	buffers and failures, shown in debugfs
  * @counters_lock: protects @counters
  * @debugfs:	file that shows @counters
@@ -96,7 +122,8 @@
  *
  * Lock order: @busy -> any lock that the owner takes to allocate. The owner
  * must not hold such a lock when it removes the heap. dma_heaps_lock and @busy
- * are not nested. Userspace memory is not accessed under @busy.
+ * are not nested; dma_heap_dmem_lock is taken under dma_heaps_lock. Userspace
+ * memory is not accessed under @busy.
  */
 struct dma_heap {
 	struct device dev;
@@ -109,6 +136,10 @@ struct dma_heap {
 	const struct dma_heap_ops *ops;
 	void *priv;
 	u32 properties;
+	bool memcg;
+	u64 size;
+	struct dma_heap_dmem *dmem;
+	const char *dmem_name;
 	struct dma_heap_counters counters;
 	/* protects counters */
 	spinlock_t counters_lock;
@@ -124,14 +155,80 @@ struct dma_heap {
 static DEFINE_MUTEX(dma_heaps_lock);
 static LIST_HEAD(dma_heaps);
 static DEFINE_IDA(dma_heap_minors);
+/* Protects the list of regions and their lifetime. */
+static DEFINE_MUTEX(dma_heap_dmem_lock);
+static LIST_HEAD(dma_heap_dmems);
 static dev_t dma_heap_devt;
 static struct dentry *dma_heap_debugfs;
 
-bool __read_mostly dma_heap_mem_accounting;
+static bool dma_heap_mem_accounting __ro_after_init =
+	IS_ENABLED(CONFIG_DMABUF_HEAPS_MEM_ACCOUNTING);
 module_param_named(mem_accounting, dma_heap_mem_accounting, bool, 0444);
 MODULE_PARM_DESC(mem_accounting,
-		 "Charge the memory of buffers to the cgroup of who allocates them (default: no)");
-EXPORT_SYMBOL_NS_GPL(dma_heap_mem_accounting, "DMA_BUF_HEAP");
+		 "Charge the memory of buffers to the cgroup of who allocates them (default: CONFIG_DMABUF_HEAPS_MEM_ACCOUNTING)");
+
+/**
+ * dma_heap_charge_page() - charge a page of a buffer to the caller's cgroup
+ * @page: what alloc_pages() returned, of order 0 or with __GFP_COMP, and without
+ *	__GFP_ACCOUNT
+ *
+ * Charges nobody when the parameter dma_heap.mem_accounting is off. All of a
+ * compound page is charged at once. At a limit, memory of the cgroup is
+ * reclaimed. If that does not help, the charge fails; the OOM killer is not
+ * invoked. Counts the page in NR_DMA_HEAP.
+ *
+ * Uncharge the page with dma_heap_uncharge_page(), also if it is not freed.
+ *
+ * Context: Process context. May sleep.
+ * Return: 0, or -ENOMEM when a limit does not allow it.
+ */
+int dma_heap_charge_page(struct page *page)
+{
+	int ret = 0;
+
+	KUNIT_STATIC_STUB_REDIRECT(dma_heap_charge_page, page);
+
+	if (dma_heap_mem_accounting)
+		ret = memcg_kmem_charge_page(page,
+					     GFP_KERNEL | __GFP_RETRY_MAYFAIL | __GFP_NOWARN,
+					     compound_order(page));
+	if (!ret)
+		mod_lruvec_page_state(page, NR_DMA_HEAP, compound_nr(page));
+
+	return ret;
+}
+EXPORT_SYMBOL_NS_GPL(dma_heap_charge_page, "DMA_BUF_HEAP");
+
+/**
+ * dma_heap_uncharge_page() - undo dma_heap_charge_page()
+ * @page: page that was charged, and has not been freed
+ *
+ * The cgroup is that of the charge, whoever calls.
+ *
+ * Context: Process context.
+ */
+void dma_heap_uncharge_page(struct page *page)
+{
+	KUNIT_STATIC_STUB_REDIRECT(dma_heap_uncharge_page, page);
+
+	mod_lruvec_page_state(page, NR_DMA_HEAP, -(long)compound_nr(page));
+	memcg_kmem_uncharge_page(page, compound_order(page));
+}
+EXPORT_SYMBOL_NS_GPL(dma_heap_uncharge_page, "DMA_BUF_HEAP");
+
+/**
+ * dma_heap_gfp_account() - get the flag for memory that describes a buffer
+ *
+ * For what grows with a buffer, as its scatterlist does.
+ *
+ * Context: Any context.
+ * Return: __GFP_ACCOUNT if the pages of buffers are charged, or 0.
+ */
+gfp_t dma_heap_gfp_account(void)
+{
+	return dma_heap_mem_accounting ? __GFP_ACCOUNT : 0;
+}
+EXPORT_SYMBOL_NS_GPL(dma_heap_gfp_account, "DMA_BUF_HEAP");
 
 static void dma_heap_count_buffer(struct dma_heap *heap, size_t size)
 {
@@ -208,6 +305,34 @@ static bool dma_heap_enter(struct dma_heap *heap)
 static void dma_heap_leave(struct dma_heap *heap)
 {
 	up_read(&heap->busy);
+}
+
+/* Let the owner allocate, and charge the buffer as a whole if it says what to. */
+static struct dma_buf *dma_heap_allocate(struct dma_heap *heap, size_t size,
+					 u32 fd_flags, u64 heap_flags)
+{
+	struct dmem_cgroup_pool_state *pool;
+	struct dma_buf *dmabuf;
+	int ret;
+
+	/* The controller would add it up before it finds that it is too much. */
+	if (heap->size && size > heap->size)
+		return ERR_PTR(-ENOMEM);
+	if (!heap->dmem)
+		return heap->ops->allocate(heap, size, fd_flags, heap_flags);
+
+	ret = dmem_cgroup_try_charge(heap->dmem->region, size, &pool, NULL);
+	if (ret)
+		/* That is -EAGAIN at a limit, which waiting does not change. */
+		return ERR_PTR(ret == -EAGAIN ? -ENOMEM : ret);
+
+	dmabuf = heap->ops->allocate(heap, size, fd_flags, heap_flags);
+	if (IS_ERR(dmabuf))
+		dmem_cgroup_uncharge(pool, size);
+	else
+		dma_heap_buffer_of(dmabuf)->dmem_pool = pool;
+
+	return dmabuf;
 }
 
 static struct dma_heap *dma_heap_lookup(const char *name)
@@ -315,7 +440,7 @@ struct dma_buf *dma_heap_buffer_alloc(struct dma_heap *heap, u64 len,
 		return ERR_PTR(-ENODEV);
 	if (trace_dma_heap_alloc_enabled())
 		start = ktime_get();
-	dmabuf = heap->ops->allocate(heap, size, fd_flags, heap_flags);
+	dmabuf = dma_heap_allocate(heap, size, fd_flags, heap_flags);
 	/* Skip a call that began before the event was enabled. */
 	if (start)
 		trace_dma_heap_alloc(heap, size, fd_flags, heap_flags, PTR_ERR_OR_ZERO(dmabuf),
@@ -438,6 +563,40 @@ const char *dma_heap_get_name(struct dma_heap *heap)
 }
 EXPORT_SYMBOL_NS_GPL(dma_heap_get_name, "DMA_BUF_HEAP");
 
+static bool dma_heap_memcg_enabled(const struct dma_heap *heap)
+{
+	return heap->memcg && dma_heap_mem_accounting && !mem_cgroup_disabled() &&
+	       !mem_cgroup_kmem_disabled();
+}
+
+static bool dma_heap_dmem_enabled(const struct dma_heap *heap)
+{
+#if IS_ENABLED(CONFIG_CGROUP_DMEM)
+	return heap->dmem_name && cgroup_subsys_enabled(dmem_cgrp_subsys);
+#else
+	return false;
+#endif
+}
+
+static ssize_t charged_to_show(struct device *dev, struct device_attribute *attr, char *buf)
+{
+	const struct dma_heap *heap = container_of(dev, struct dma_heap, dev)->real;
+
+	if (dma_heap_memcg_enabled(heap))
+		return sysfs_emit(buf, "memory\n");
+	if (dma_heap_dmem_enabled(heap))
+		return sysfs_emit(buf, "dmem:%s\n", heap->dmem_name);
+
+	return sysfs_emit(buf, "none\n");
+}
+static DEVICE_ATTR_RO(charged_to);
+
+static struct attribute *dma_heap_attrs[] = {
+	&dev_attr_charged_to.attr,
+	NULL
+};
+ATTRIBUTE_GROUPS(dma_heap);
+
 static char *dma_heap_devnode(const struct device *dev, umode_t *mode)
 {
 	return kasprintf(GFP_KERNEL, DEVNAME "/%s", dev_name(dev));
@@ -446,6 +605,7 @@ static char *dma_heap_devnode(const struct device *dev, umode_t *mode)
 static const struct class dma_heap_class = {
 	.name = DEVNAME,
 	.devnode = dma_heap_devnode,
+	.dev_groups = dma_heap_groups,
 };
 
 static void dma_heap_dev_release(struct device *dev)
@@ -455,6 +615,7 @@ static void dma_heap_dev_release(struct device *dev)
 	ida_free(&dma_heap_minors, MINOR(dev->devt));
 	if (heap->real != heap)
 		put_device(&heap->real->dev);
+	kfree(heap->dmem_name);
 	kfree(heap);
 }
 
@@ -477,10 +638,62 @@ static bool dma_heap_name_valid(const char *name)
 	return c - name <= NAME_MAX;
 }
 
+/* The region that heaps of that memory share, or NULL if there is to be none. */
+static struct dma_heap_dmem *dma_heap_get_dmem(const struct dma_heap_export_info *exp_info)
+{
+	const struct dmem_cgroup_init init = { .size = exp_info->size };
+	const char *name = exp_info->dmem;
+	struct dma_heap_dmem *dmem;
+	int ret;
+
+	if (!name || !IS_ENABLED(CONFIG_CGROUP_DMEM))
+		return NULL;
+
+	guard(mutex)(&dma_heap_dmem_lock);
+	list_for_each_entry(dmem, &dma_heap_dmems, list) {
+		if (!strcmp(dmem->name, name)) {
+			kref_get(&dmem->heaps);
+			return dmem;
+		}
+	}
+
+	dmem = kzalloc(struct_size(dmem, name, strlen(name) + 1), GFP_KERNEL);
+	if (!dmem)
+		return ERR_PTR(-ENOMEM);
+	strcpy(dmem->name, name);
+	kref_init(&dmem->heaps);
+	dmem->region = dmem_cgroup_register_region(&init, "%s", name);
+	if (IS_ERR(dmem->region)) {
+		ret = PTR_ERR(dmem->region);
+		kfree(dmem);
+		return ERR_PTR(ret);
+	}
+	list_add(&dmem->list, &dma_heap_dmems);
+
+	return dmem;
+}
+
+static void dma_heap_free_dmem(struct kref *heaps)
+{
+	struct dma_heap_dmem *dmem = container_of(heaps, struct dma_heap_dmem, heaps);
+
+	list_del(&dmem->list);
+	mutex_unlock(&dma_heap_dmem_lock);
+	dmem_cgroup_unregister_region(dmem->region);
+	kfree(dmem);
+}
+
+static void dma_heap_put_dmem(struct dma_heap_dmem *dmem)
+{
+	if (dmem)
+		kref_put_mutex(&dmem->heaps, dma_heap_free_dmem, &dma_heap_dmem_lock);
+}
+
 static void dma_heap_release(struct kref *users)
 {
 	struct dma_heap *heap = container_of(users, struct dma_heap, users);
 
+	dma_heap_put_dmem(heap->dmem);
 	if (heap->ops && heap->ops->release)
 		heap->ops->release(heap);
 	put_device(&heap->dev);
@@ -564,13 +777,15 @@ static int dma_heap_publish(struct dma_heap *heap)
  *
  * Context: Process context. May sleep.
  * Return: The heap, or an error pointer: -EINVAL when the name is invalid, the
- * operation is missing or a property is unknown, -EEXIST when there is a heap
+ * operation is missing, a property is unknown or there is a dmem region without a
+ * size, -EEXIST when there is a heap
  * or an alias of that name, -ENOSPC when there are 128 of them, -ENOMEM, or what
  * adding the device returned.
  */
 struct dma_heap *__dma_heap_add(const struct dma_heap_export_info *exp_info,
 				struct module *owner)
 {
+	struct dma_heap_dmem *dmem;
 	struct dma_heap *heap;
 	int ret;
 
@@ -586,6 +801,10 @@ struct dma_heap *__dma_heap_add(const struct dma_heap_export_info *exp_info,
 		pr_err("%s: cannot add a heap with unknown properties\n", exp_info->name);
 		return ERR_PTR(-EINVAL);
 	}
+	if (exp_info->dmem && !exp_info->size) {
+		pr_err("%s: cannot charge buffers of a heap without a size\n", exp_info->name);
+		return ERR_PTR(-EINVAL);
+	}
 
 	guard(mutex)(&dma_heaps_lock);
 	heap = dma_heap_create(exp_info->name, NULL);
@@ -596,10 +815,28 @@ struct dma_heap *__dma_heap_add(const struct dma_heap_export_info *exp_info,
 	heap->ops = exp_info->ops;
 	heap->priv = exp_info->priv;
 	heap->properties = exp_info->properties;
+	heap->memcg = exp_info->memcg;
+	heap->size = exp_info->size;
+	if (exp_info->dmem) {
+		heap->dmem_name = kstrdup(exp_info->dmem, GFP_KERNEL);
+		if (!heap->dmem_name) {
+			put_device(&heap->dev);
+			return ERR_PTR(-ENOMEM);
+		}
+	}
+	dmem = dma_heap_get_dmem(exp_info);
+	if (IS_ERR(dmem)) {
+		pr_err("%s: cannot register %s: %pe\n", exp_info->name, exp_info->dmem, dmem);
+		put_device(&heap->dev);
+		return ERR_CAST(dmem);
+	}
+	heap->dmem = dmem;
 
 	ret = dma_heap_publish(heap);
-	if (ret)
+	if (ret) {
+		dma_heap_put_dmem(dmem);
 		return ERR_PTR(ret);
+	}
 	heap->debugfs = debugfs_create_file(dev_name(&heap->dev), 0444, dma_heap_debugfs,
 					    heap, &dma_heap_counters_fops);
 

@@ -17,7 +17,9 @@
 struct dma_buf;
 struct dma_heap;
 struct dma_heap_index;
+struct dmem_cgroup_pool_state;
 struct module;
+struct page;
 
 /**
  * struct dma_heap_ops - operations of a heap
@@ -76,6 +78,14 @@ enum dma_heap_property {
  * @ops:	operations of the heap; must stay until &dma_heap_ops.release
  * @priv:	data of the owner, for dma_heap_get_drvdata()
  * @properties:	bits of &enum dma_heap_property
+ * @memcg:	pages of buffers are charged with dma_heap_charge_page()
+ * @size:	how many bytes the heap has, or 0 if there is no such number; longer
+ *		buffers are refused
+ * @dmem:	name of the region of the dmem cgroup controller that buffers are
+ *		charged to, or NULL; need not stay. For memory that is set aside,
+ *		of @size bytes. Heaps that name the same region share it. Pages
+ *		of the page allocator are charged with dma_heap_charge_page()
+ *		instead
  *
  * Initialise the whole structure: members that an owner does not know must be
  * zero.
@@ -85,6 +95,9 @@ struct dma_heap_export_info {
 	const struct dma_heap_ops *ops;
 	void *priv;
 	u32 properties;
+	bool memcg;
+	u64 size;
+	const char *dmem;
 };
 
 struct dma_heap *__dma_heap_add(const struct dma_heap_export_info *exp_info,
@@ -136,6 +149,8 @@ struct dma_heap_buffer {
 	u64 ino;
 	/* finds the chunk of a page; NULL if there is one chunk alone */
 	struct dma_heap_index *index;
+	/* what the dmem controller has charged for it, or NULL */
+	struct dmem_cgroup_pool_state *dmem_pool;
 };
 
 struct dma_buf *dma_heap_buffer_export(struct dma_heap *heap,
@@ -145,14 +160,16 @@ struct dma_heap_buffer *dma_heap_buffer_of(struct dma_buf *dmabuf);
 void *dma_heap_get_drvdata(struct dma_heap *heap);
 const char *dma_heap_get_name(struct dma_heap *heap);
 
+/* For heaps that allocate pages */
+int dma_heap_charge_page(struct page *page);
+void dma_heap_uncharge_page(struct page *page);
+gfp_t dma_heap_gfp_account(void);
+
 /* For drivers that allocate from heaps */
 struct dma_heap *dma_heap_find(const char *name);
 void dma_heap_put(struct dma_heap *heap);
 u32 dma_heap_properties(struct dma_heap *heap);
 struct dma_buf *dma_heap_buffer_alloc(struct dma_heap *heap, u64 len,
 				      u32 fd_flags, u64 heap_flags);
-
-/* Parameter dma_heap.mem_accounting: charge buffers to the cgroup that allocates them. */
-extern bool dma_heap_mem_accounting;
 
 #endif /* _DMA_HEAPS_H */

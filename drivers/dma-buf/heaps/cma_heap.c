@@ -31,6 +31,7 @@
 #include <linux/slab.h>
 #include <linux/sprintf.h>
 #include <linux/string.h>
+#include <linux/vmstat.h>
 
 #include "cma_heap.h"
 
@@ -111,6 +112,12 @@ VISIBLE_IF_KUNIT int cma_heap_clear_pages(struct page *page, unsigned long nr_pa
 }
 EXPORT_SYMBOL_IF_KUNIT(cma_heap_clear_pages);
 
+/* Pages of CMA are charged as a buffer, by the core, which does not know their node. */
+static void cma_heap_count_pages(struct page *pages, long nr)
+{
+	mod_node_page_state(page_pgdat(pages), NR_DMA_HEAP, nr);
+}
+
 static void cma_heap_free_pages(struct cma_heap *cma_heap, struct cma_heap_buffer *buffer)
 {
 	struct dma_heap_buffer *base = &buffer->base;
@@ -123,6 +130,7 @@ static void cma_heap_free_pages(struct cma_heap *cma_heap, struct cma_heap_buffe
 	for_each_sgtable_sg(&base->table, sg, i)
 		lost |= !sg_page(sg);
 
+	cma_heap_count_pages(buffer->pages, -(long)PFN_DOWN(base->len));
 	/* Pages that could not be restored are lost to the region. */
 	if (!lost)
 		cma_release(cma_heap->cma, buffer->pages, PFN_DOWN(base->len));
@@ -157,6 +165,7 @@ static struct dma_buf *cma_heap_allocate(struct dma_heap *heap, unsigned long le
 		ret = fatal_signal_pending(current) ? -EINTR : -ENOMEM;
 		goto err_free_buffer;
 	}
+	cma_heap_count_pages(buffer->pages, PFN_DOWN(len));
 
 	ret = cma_heap_clear_pages(buffer->pages, PFN_DOWN(len));
 	if (ret)
@@ -182,6 +191,7 @@ static struct dma_buf *cma_heap_allocate(struct dma_heap *heap, unsigned long le
 	return dmabuf;
 
 err_release_pages:
+	cma_heap_count_pages(buffer->pages, -(long)PFN_DOWN(len));
 	cma_release(cma_heap->cma, buffer->pages, PFN_DOWN(len));
 err_free_buffer:
 	kfree(buffer);
@@ -247,9 +257,10 @@ static int __init cma_heap_add(struct cma *cma, bool is_default, bool uncached)
 	struct dma_heap_export_info exp_info = {
 		.ops = &cma_heap_ops,
 		.properties = DMA_HEAP_CONTIGUOUS | (uncached ? DMA_HEAP_WRITE_COMBINED : 0),
+		.size = cma_get_size(cma),
 	};
 	const char *name = cma_heap_name(cma_get_name(cma), is_default);
-	char full_name[CMA_HEAP_NAME_SIZE];
+	char full_name[CMA_HEAP_NAME_SIZE], dmem[CMA_HEAP_NAME_SIZE];
 	struct cma_heap *cma_heap;
 	int ret;
 
@@ -266,6 +277,9 @@ static int __init cma_heap_add(struct cma *cma, bool is_default, bool uncached)
 	cma_heap->uncached = uncached;
 	cma_heap_full_name(full_name, name, uncached);
 	exp_info.name = full_name;
+	/* Both heaps have the same memory. */
+	snprintf(dmem, sizeof(dmem), "cma/%s", name);
+	exp_info.dmem = dmem;
 	exp_info.priv = cma_heap;
 
 	cma_heap->heap = dma_heap_add(&exp_info);

@@ -133,6 +133,7 @@ static int system_heap_decrypt(struct sg_table *table)
 	for_each_sgtable_sg(table, sg, i) {
 		struct page *page = sg_page(sg);
 
+		dma_heap_uncharge_page(page);
 		if (i < done && system_heap_set_page_encrypted(page))
 			continue;
 		if (i != done)
@@ -147,6 +148,10 @@ static void system_heap_free_buffer(struct dma_heap_buffer *buffer)
 {
 	struct scatterlist *sg;
 	unsigned int i;
+
+	/* Pages that are lost below are not charged to anybody, either. */
+	for_each_sgtable_sg(&buffer->table, sg, i)
+		dma_heap_uncharge_page(sg_page(sg));
 
 	if (buffer->dma_attrs & DMA_ATTR_UNCACHED)
 		dma_uncached_restore(&buffer->table);
@@ -180,7 +185,6 @@ static void system_heap_free_buffer(struct dma_heap_buffer *buffer)
 static struct page *system_heap_get_chunk(size_t size, unsigned int max_order, gfp_t zone)
 {
 	const size_t sizes[] = { PMD_CHUNK, SZ_2M, SZ_1M, SZ_64K };
-	gfp_t gfp = zone | (dma_heap_mem_accounting ? __GFP_ACCOUNT : 0);
 	unsigned int i, order;
 	struct page *page;
 
@@ -190,12 +194,12 @@ static struct page *system_heap_get_chunk(size_t size, unsigned int max_order, g
 		order = get_order(sizes[i]);
 		if (order > max_order)
 			continue;
-		page = alloc_pages(LARGE_GFP | gfp, order);
+		page = alloc_pages(LARGE_GFP | zone, order);
 		if (page)
 			return page;
 	}
 
-	return alloc_page(GFP_USER | __GFP_ZERO | MAYFAIL_GFP | gfp);
+	return alloc_page(GFP_USER | __GFP_ZERO | MAYFAIL_GFP | zone);
 }
 
 /* Allocate zeroed chunks of @len bytes in all, from @zone or below, and the table. */
@@ -217,6 +221,10 @@ static int system_heap_get_chunks(struct sg_table *table, size_t len, gfp_t zone
 		page = system_heap_get_chunk(left, max_order, zone);
 		if (!page)
 			goto err_free_pages;
+		if (dma_heap_charge_page(page)) {
+			__free_pages(page, compound_order(page));
+			goto err_free_pages;
+		}
 		list_add_tail(&page->lru, &pages);
 		/* It is from ZONE_DMA if the zone is empty, and that may be anywhere. */
 		if (zone == __GFP_DMA32 && (u64)page_to_phys(page) + page_size(page) > SZ_4G)
@@ -226,7 +234,7 @@ static int system_heap_get_chunks(struct sg_table *table, size_t len, gfp_t zone
 		nents++;
 	}
 
-	ret = sg_alloc_table(table, nents, GFP_KERNEL | MAYFAIL_GFP);
+	ret = sg_alloc_table(table, nents, GFP_KERNEL | MAYFAIL_GFP | dma_heap_gfp_account());
 	if (ret)
 		goto err_free_pages;
 
@@ -240,8 +248,10 @@ static int system_heap_get_chunks(struct sg_table *table, size_t len, gfp_t zone
 	return 0;
 
 err_free_pages:
-	list_for_each_entry_safe(page, next, &pages, lru)
+	list_for_each_entry_safe(page, next, &pages, lru) {
+		dma_heap_uncharge_page(page);
 		__free_pages(page, compound_order(page));
+	}
 
 	return ret;
 }
@@ -258,7 +268,7 @@ VISIBLE_IF_KUNIT struct dma_buf *system_heap_alloc_buffer(struct dma_heap *heap,
 	if (PFN_DOWN(len) > totalram_pages() || (system->dma32 && (u64)len > SZ_4G))
 		return ERR_PTR(-ENOMEM);
 
-	buffer = kzalloc_obj(*buffer);
+	buffer = kzalloc_obj(*buffer, GFP_KERNEL | MAYFAIL_GFP | dma_heap_gfp_account());
 	if (!buffer)
 		return ERR_PTR(-ENOMEM);
 	buffer->len = len;
@@ -325,6 +335,7 @@ static int __init system_heap_add(struct system_heap *system)
 		.ops = &system_heap_ops,
 		.priv = system,
 		.properties = system->uncached ? DMA_HEAP_WRITE_COMBINED : 0,
+		.memcg = true,
 	};
 	struct dma_heap *heap = dma_heap_add(&exp_info);
 

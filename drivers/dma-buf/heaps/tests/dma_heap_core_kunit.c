@@ -213,7 +213,10 @@ static void dma_heap_core_name(struct kunit *test)
 	expect_refused(test, &info, -EINVAL);
 }
 
-/* A heap needs a way to allocate, and has known properties only. */
+/*
+ * A heap needs a way to allocate, has known properties only, and can be charged for
+ * only if it has a size.
+ */
 static void dma_heap_core_incomplete(struct kunit *test)
 {
 	const u32 all = DMA_HEAP_CONTIGUOUS | DMA_HEAP_WRITE_COMBINED | DMA_HEAP_PROTECTED;
@@ -222,6 +225,8 @@ static void dma_heap_core_incomplete(struct kunit *test)
 		{ .name = "kunit-incomplete", .ops = NULL },
 		{ .name = "kunit-incomplete", .ops = &empty_ops },
 		{ .name = "kunit-incomplete", .ops = &no_ops, .properties = ~0U },
+		{ .name = "kunit-incomplete", .ops = &no_ops,
+		  .dmem = "kunit/incomplete" },
 	};
 	unsigned int i;
 
@@ -235,6 +240,52 @@ static void dma_heap_core_incomplete(struct kunit *test)
 			expect_refused(test, &info, -EINVAL);
 	}
 	KUNIT_EXPECT_NULL(test, dma_heap_find("kunit-incomplete"));
+}
+
+/* More than all of a heap is not even asked of it. */
+static void dma_heap_core_size(struct kunit *test)
+{
+	const struct dma_heap_export_info info = { .name = "kunit-size", .size = 4 * PAGE_SIZE };
+	struct fake_heap *fake = heap_kunit_fake_info(test, info);
+
+	KUNIT_EXPECT_PTR_EQ(test, dma_heap_buffer_alloc(fake->heap, 4 * PAGE_SIZE + 1, O_RDWR, 0),
+			    ERR_PTR(-ENOMEM));
+	KUNIT_EXPECT_EQ(test, fake->len, 0);
+	heap_kunit_put_later(test, dma_heap_buffer_alloc(fake->heap, 4 * PAGE_SIZE, O_RDWR, 0));
+	KUNIT_EXPECT_EQ(test, fake->len, 4 * PAGE_SIZE);
+}
+
+/*
+ * Heaps share a region by its name.  A buffer that is charged holds what it needs:
+ * all heaps may go before it.
+ */
+static void dma_heap_core_charged(struct kunit *test)
+{
+	struct dma_heap_export_info info = {
+		.name = "kunit-charged",
+		.size = 4 * PAGE_SIZE,
+		.dmem = "kunit/charged",
+	};
+	struct fake_heap *fake, *second;
+	struct dma_buf *dmabuf;
+
+	if (!IS_ENABLED(CONFIG_CGROUP_DMEM))
+		kunit_skip(test, "this kernel has no dmem controller");
+
+	fake = heap_kunit_fake_info(test, info);
+	info.name = "kunit-charged-too";
+	second = heap_kunit_fake_info(test, info);
+	fake->error = -EIO;
+	KUNIT_EXPECT_PTR_EQ(test, dma_heap_buffer_alloc(fake->heap, PAGE_SIZE, O_RDWR, 0),
+			    ERR_PTR(-EIO));
+	dmabuf = dma_heap_buffer_alloc(second->heap, PAGE_SIZE, O_RDWR, 0);
+	heap_kunit_put_later(test, dmabuf);
+	KUNIT_EXPECT_NOT_NULL(test, dma_heap_buffer_of(dmabuf)->dmem_pool);
+
+	fake_heap_remove_now(test, fake);
+	fake_heap_remove_now(test, second);
+	kunit_release_action(test, heap_kunit_put, dmabuf);
+	KUNIT_EXPECT_EQ(test, atomic_read(&second->freed), 1);
 }
 
 /* A heap is found by its name, which is a copy, and allocates, until it is removed. */
@@ -770,6 +821,8 @@ static struct kunit_case dma_heap_core_cases[] = {
 	KUNIT_CASE(dma_heap_core_duplicate),
 	KUNIT_CASE_PARAM(dma_heap_core_name, name_gen_params),
 	KUNIT_CASE(dma_heap_core_incomplete),
+	KUNIT_CASE(dma_heap_core_size),
+	KUNIT_CASE(dma_heap_core_charged),
 	KUNIT_CASE(dma_heap_core_find),
 	KUNIT_CASE(dma_heap_core_again),
 	KUNIT_CASE(dma_heap_core_longest_name),

@@ -304,14 +304,12 @@ void heap_kunit_remove_heap(void *heap)
 }
 EXPORT_SYMBOL_IF_KUNIT(heap_kunit_remove_heap);
 
-/* A fake heap; removed when the test ends, or by heap_kunit_remove_heap() before. */
-struct fake_heap *heap_kunit_fake(struct kunit *test, const char *name, u32 properties)
+/*
+ * A fake heap with what is said of it in @info besides; removed when the test ends,
+ * or by heap_kunit_remove_heap() before.
+ */
+struct fake_heap *heap_kunit_fake_info(struct kunit *test, struct dma_heap_export_info info)
 {
-	struct dma_heap_export_info info = {
-		.name = name,
-		.ops = &fake_ops,
-		.properties = properties,
-	};
 	struct fake_heap *fake;
 
 	fake = kzalloc_obj(*fake);
@@ -321,6 +319,7 @@ struct fake_heap *heap_kunit_fake(struct kunit *test, const char *name, u32 prop
 	init_completion(&fake->entered);
 	init_completion(&fake->resume);
 	fake->owner = THIS_MODULE;
+	info.ops = &fake_ops;
 	info.priv = fake;
 	fake->heap = dma_heap_add(&info);
 	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, fake->heap);
@@ -330,6 +329,17 @@ struct fake_heap *heap_kunit_fake(struct kunit *test, const char *name, u32 prop
 			0);
 
 	return fake;
+}
+EXPORT_SYMBOL_IF_KUNIT(heap_kunit_fake_info);
+
+struct fake_heap *heap_kunit_fake(struct kunit *test, const char *name, u32 properties)
+{
+	const struct dma_heap_export_info info = {
+		.name = name,
+		.properties = properties,
+	};
+
+	return heap_kunit_fake_info(test, info);
 }
 EXPORT_SYMBOL_IF_KUNIT(heap_kunit_fake);
 

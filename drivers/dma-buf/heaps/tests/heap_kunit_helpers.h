@@ -16,6 +16,7 @@ struct device;
 struct dma_buf;
 struct dma_buf_attachment;
 struct dma_heap;
+struct dma_heap_export_info;
 struct kunit;
 struct module;
 
@@ -91,6 +92,7 @@ struct fake_heap {
 	atomic_t released;
 };
 
+struct fake_heap *heap_kunit_fake_info(struct kunit *test, struct dma_heap_export_info info);
 struct fake_heap *heap_kunit_fake(struct kunit *test, const char *name, u32 properties);
 struct dma_heap *heap_kunit_alias(struct kunit *test, struct dma_heap *heap, const char *name);
 void heap_kunit_remove_heap(void *heap);

@@ -1,27 +1,63 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Who pays for the buffers of the system heaps: the cgroup of the task that
- * allocates them, when the kernel is booted with dma_heap.mem_accounting=1.
+ * Who pays for buffers: what a heap says that they are charged to, and the limits of
+ * the memory and the dmem controller.
  */
 
 #define _GNU_SOURCE
+#include <grp.h>
+#include <limits.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdint.h>
+#include <sys/mman.h>
 #include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 
-#include "fixture.h"
+#include "heap.h"
+#include "kselftest_harness.h"
 
 #define PARAMETER "/sys/module/dma_heap/parameters/mem_accounting"
-#define BUFFER (16 << 20)
+#define MIB (1024ULL * 1024)
 
-/* A cgroup of our own, in a mount of our own of the one hierarchy there is. */
-#define TEMPLATE "/tmp/dmabuf-heaps.XXXXXX"
-
-static char top[sizeof(TEMPLATE)], group[2 * sizeof(TEMPLATE)];
-static bool mounted;
-
-static bool write_group(const char *dir, const char *file, const char *text)
+static bool read_line(const char *path, char *line, size_t size)
 {
-	char path[256];
+	FILE *f = fopen(path, "re");
+	bool ok = f && fgets(line, size, f);
+
+	if (f)
+		fclose(f);
+	if (ok)
+		line[strcspn(line, "\n")] = '\0';
+
+	return ok;
+}
+
+/* What the heap says that its buffers are charged to. */
+static bool heap_charged_to(const char *heap, char *line, size_t size)
+{
+	char path[300];
+
+	snprintf(path, sizeof(path), "/sys/class/dma_heap/%s/charged_to", heap);
+
+	return read_line(path, line, size);
+}
+
+static bool accounted(void)
+{
+	char line[8];
+
+	return read_line(PARAMETER, line, sizeof(line)) && (line[0] == 'Y' || line[0] == '1');
+}
+
+/* ---- files of cgroups ---------------------------------------------------- */
+
+static bool write_file(const char *dir, const char *file, const char *text)
+{
+	char path[PATH_MAX];
 	bool ok;
 	int fd;
 
@@ -35,20 +71,21 @@ static bool write_group(const char *dir, const char *file, const char *text)
 	return ok;
 }
 
-/* The number behind a key of a file of the cgroup, or the file's only one. */
-static long long read_group(const char *file, const char *key)
+/* The number behind a key of a file, or the file's only one; -1 if there is none. */
+static long long read_number(const char *dir, const char *file, const char *key)
 {
+	char path[PATH_MAX], line[512];
+	size_t n = key ? strlen(key) : 0;
 	long long value = -1;
-	char path[256], line[256];
 	FILE *f;
 
-	snprintf(path, sizeof(path), "%s/%s", group, file);
+	snprintf(path, sizeof(path), "%s/%s", dir, file);
 	f = fopen(path, "re");
 	while (f && value < 0 && fgets(line, sizeof(line), f)) {
 		if (!key)
 			value = atoll(line);
-		else if (!strncmp(line, key, strlen(key)) && line[strlen(key)] == ' ')
-			value = atoll(line + strlen(key));
+		else if (!strncmp(line, key, n) && line[n] == ' ')
+			value = atoll(line + n);
 	}
 	if (f)
 		fclose(f);
@@ -56,145 +93,849 @@ static long long read_group(const char *file, const char *key)
 	return value;
 }
 
-static bool group_make(void)
+/* It may take the kernel two seconds to add up what is in memory.stat. */
+static long long wait_for_stat(const char *group, const char *key, unsigned long long wanted)
 {
-	memcpy(top, TEMPLATE, sizeof(top));
-	group[0] = '\0';
-	if (!mkdtemp(top)) {
-		top[0] = '\0';
-		return false;
-	}
-	mounted = !mount("none", top, "cgroup2", 0, NULL);
-	if (!mounted || !write_group(top, "cgroup.subtree_control", "+memory"))
-		return false;
-	snprintf(group, sizeof(group), "%s/dmabuf-heaps.XXXXXX", top);
-	if (!mkdtemp(group)) {
-		group[0] = '\0';
-		return false;
+	long long value;
+	int i;
+
+	for (i = 0; i < 200; i++) {
+		value = read_number(group, "memory.stat", key);
+		if (value == (long long)wanted)
+			break;
+		usleep(20000);
 	}
 
-	return read_group("memory.current", NULL) >= 0;
+	return value;
 }
 
-static void group_remove(void)
+/*
+ * A cgroup, and one in it for the tasks, in a mount of our own of the hierarchy that
+ * there is.  The outer one is charged for the inner one, which may go.
+ */
+struct heap_group {
+	char top[32];
+	char outer[64];
+	char inner[96];
+	bool mounted;
+};
+
+/* Its last task may be on its way out. */
+static bool remove_folder(const char *group)
 {
 	int i;
 
-	/* its last task may be on its way out */
-	for (i = 0; group[0] && i < 50 && rmdir(group) && errno == EBUSY; i++)
+	for (i = 0; i < 50; i++) {
+		if (!rmdir(group))
+			return true;
+		if (errno != EBUSY)
+			break;
 		usleep(20000);
-	if (mounted)
-		umount(top);
-	mounted = false;
-	if (top[0])
-		rmdir(top);
-}
-
-static bool accounted(void)
-{
-	FILE *f = fopen(PARAMETER, "re");
-	int c = f ? fgetc(f) : 'N';
-
-	if (f)
-		fclose(f);
-
-	return c == 'Y' || c == '1';
-}
-
-/* What the buffers in a child of that cgroup come to: 0 or an errno for each. */
-static int child_allocates(int heap, unsigned int n, int *current_pipe)
-{
-	unsigned int i;
-	int buf, go[2], status = -1;
-	pid_t pid;
-	char c = 0;
-
-	if (pipe(go))
-		return -1;
-	pid = fork();
-	if (!pid) {
-		close(go[1]);
-		if (!write_group(group, "cgroup.procs", "0"))
-			_exit(255);
-		for (i = 0; i < n; i++) {
-			buf = heap_alloc(heap, BUFFER);
-			if (buf < 0)
-				_exit(errno);
-		}
-		/* hold them until somebody has looked */
-		if (current_pipe && (write(current_pipe[1], &c, 1) != 1 || read(go[0], &c, 1) < 0))
-			_exit(254);
-		_exit(0);
 	}
-	close(go[0]);
-	if (current_pipe) {
-		close(current_pipe[1]);
-		if (read(current_pipe[0], &c, 1) == 1)
-			status = 0;
-		close(current_pipe[0]);
-		if (!status)
-			current_pipe[0] = read_group("memory.current", NULL) >> 10;
-	}
-	close(go[1]);
-	waitpid(pid, &status, 0);
 
-	return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+	return false;
 }
 
-/* A cgroup to test with, or the reason why there is nothing to test. */
-static const char *set_up(const char *heap)
+static void group_remove(struct heap_group *group)
 {
-	if (strncmp(heap, "system", 6))
-		return "memory of this heap is not charged";
-	if (!accounted())
-		return "not booted with dma_heap.mem_accounting=1";
+	if (group->inner[0])
+		remove_folder(group->inner);
+	if (group->outer[0])
+		remove_folder(group->outer);
+	if (group->mounted)
+		umount(group->top);
+	if (group->top[0])
+		rmdir(group->top);
+	memset(group, 0, sizeof(*group));
+}
+
+/* Or the reason why there is none. */
+static const char *group_make(struct heap_group *group, const char *controller)
+{
+	char on[64];
+
+	memset(group, 0, sizeof(*group));
 	/* mounting it sets its options for everybody, and the controller stays on */
 	if (!may_disrupt())
 		return "not without DMABUF_DISRUPT=1";
-	if (!group_make()) {
-		group_remove();
-		return "no cgroup2 with a memory controller here";
+	strcpy(group->top, "/tmp/dmabuf-heaps.XXXXXX");
+	if (!mkdtemp(group->top)) {
+		group->top[0] = '\0';
+		return "no folder can be made in /tmp";
+	}
+	group->mounted = !mount("none", group->top, "cgroup2", 0, NULL);
+	snprintf(on, sizeof(on), "+%s", controller);
+	snprintf(group->outer, sizeof(group->outer), "%s/dmabuf-heaps.XXXXXX", group->top);
+	if (group->mounted && write_file(group->top, "cgroup.subtree_control", on) &&
+	    mkdtemp(group->outer)) {
+		snprintf(group->inner, sizeof(group->inner), "%s/inner", group->outer);
+		if (write_file(group->outer, "cgroup.subtree_control", on) &&
+		    !mkdir(group->inner, 0755))
+			return NULL;
+		group->inner[0] = '\0';
+	} else {
+		group->outer[0] = '\0';
+	}
+	group_remove(group);
+
+	return "no cgroup2 with this controller here";
+}
+
+/* ---- a task in a cgroup, which does what it is told ------------------------ */
+
+struct order {
+	enum { ALLOC, FREE, SEND, FORK, FILL, USER } what;
+	char heap[256];
+	uint64_t len;
+	/* which of the kernel's allocations fails, counted from 1, or 0 for none */
+	unsigned int fail_nth;
+};
+
+/* Added to the errno: one did. */
+#define FAULT_HIT 0x10000
+
+struct member {
+	pid_t pid;
+	int sock;
+};
+
+#define MAX_BUFFERS 64
+
+/* Send a reply, and a buffer with it if there is one. */
+static bool reply(int sock, int error, int buf)
+{
+	struct iovec iov = { .iov_base = &error, .iov_len = sizeof(error) };
+	char control[CMSG_SPACE(sizeof(int))] = {};
+	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1 };
+	struct cmsghdr *cmsg;
+
+	if (buf >= 0) {
+		msg.msg_control = control;
+		msg.msg_controllen = sizeof(control);
+		cmsg = CMSG_FIRSTHDR(&msg);
+		cmsg->cmsg_level = SOL_SOCKET;
+		cmsg->cmsg_type = SCM_RIGHTS;
+		cmsg->cmsg_len = CMSG_LEN(sizeof(int));
+		memcpy(CMSG_DATA(cmsg), &buf, sizeof(int));
 	}
 
-	return NULL;
+	return sendmsg(sock, &msg, MSG_NOSIGNAL) == sizeof(error);
 }
 
-/* The allocator's cgroup has them in memory.current, for as long as they live. */
-TEST_F(heap, follows)
+/* Pages that reclaim can take at any time, as those of page cache. */
+static int fill(size_t len)
+{
+	const size_t step = 4 * MIB;
+	size_t done;
+	char *map;
+
+	map = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (map == MAP_FAILED)
+		return errno;
+	madvise(map, len, MADV_NOHUGEPAGE);
+	for (done = 0; done < len; done += step) {
+		memset(map + done, 1, step);
+		if (madvise(map + done, step, MADV_FREE))
+			return errno;
+	}
+
+	return 0;
+}
+
+/* A buffer, or -1 with errno set, while the nth allocation of the kernel fails. */
+static int alloc_with_fault(int heap, uint64_t len, unsigned int nth, bool *hit)
+{
+	int fd = open("/proc/thread-self/fail-nth", O_RDWR | O_CLOEXEC), buf, error, n;
+	char text[16];
+
+	n = snprintf(text, sizeof(text), "%u", nth);
+	if (fd < 0 || pwrite(fd, text, n, 0) != n)
+		_exit(1);
+	buf = heap_alloc(heap, len);
+	error = errno;
+	/* what is left of the count */
+	if (pread(fd, text, sizeof(text), 0) <= 0)
+		_exit(1);
+	*hit = text[0] == '0';
+	if (!*hit && pwrite(fd, "0", 1, 0) != 1)
+		_exit(1);
+	close(fd);
+	errno = error;
+
+	return buf;
+}
+
+static void member_run(int sock)
+{
+	int bufs[MAX_BUFFERS], n = 0, heap, error;
+	struct order order;
+	bool hit;
+
+	while (recv(sock, &order, sizeof(order), 0) == sizeof(order)) {
+		error = 0;
+		hit = false;
+		switch (order.what) {
+		case ALLOC:
+			heap = heap_open(order.heap);
+			error = EMFILE;
+			if (heap < 0)
+				error = errno;
+			else if (n < MAX_BUFFERS && order.fail_nth)
+				error = ERRNO_OF(bufs[n] = alloc_with_fault(heap, order.len,
+									    order.fail_nth, &hit));
+			else if (n < MAX_BUFFERS)
+				error = ERRNO_OF(bufs[n] = heap_alloc(heap, order.len));
+			n += !error;
+			if (heap >= 0)
+				close(heap);
+			break;
+		case FREE:
+			while (n)
+				close(bufs[--n]);
+			break;
+		case SEND:
+			if (!reply(sock, 0, bufs[n - 1]))
+				_exit(1);
+			continue;
+		case FORK:
+			/* who told us keeps the socket of the child, which holds all we have */
+			if (fork() > 0)
+				_exit(0);
+			break;
+		case FILL:
+			error = fill(order.len);
+			break;
+		case USER:
+			error = ERRNO_OF(setgroups(0, NULL)) ?: ERRNO_OF(setgid(order.len)) ?:
+				ERRNO_OF(setuid(65534));
+			break;
+		}
+		if (!reply(sock, error | (hit ? FAULT_HIT : 0), -1))
+			_exit(1);
+	}
+	_exit(0);
+}
+
+static bool member_start(struct member *member, const char *group)
+{
+	int socks[2];
+
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, socks))
+		return false;
+	member->pid = fork();
+	if (!member->pid) {
+		close(socks[0]);
+		if (!write_file(group, "cgroup.procs", "0"))
+			_exit(1);
+		member_run(socks[1]);
+	}
+	close(socks[1]);
+	member->sock = socks[0];
+
+	return member->pid > 0;
+}
+
+/* 0, or the errno with which the task failed, or -1 if it is no more. */
+static int member_do(struct member *member, const struct order *order, int *buf)
+{
+	char control[CMSG_SPACE(sizeof(int))] = {};
+	int error = -1;
+	struct iovec iov = { .iov_base = &error, .iov_len = sizeof(error) };
+	struct msghdr msg = {
+		.msg_iov = &iov, .msg_iovlen = 1,
+		.msg_control = control, .msg_controllen = sizeof(control),
+	};
+	struct cmsghdr *cmsg;
+
+	if (send(member->sock, order, sizeof(*order), MSG_NOSIGNAL) != sizeof(*order) ||
+	    recvmsg(member->sock, &msg, MSG_CMSG_CLOEXEC) != sizeof(error))
+		return -1;
+	cmsg = CMSG_FIRSTHDR(&msg);
+	if (buf && cmsg)
+		memcpy(buf, CMSG_DATA(cmsg), sizeof(*buf));
+
+	return error;
+}
+
+static int member_alloc(struct member *member, const char *heap, uint64_t len)
+{
+	struct order order = { .what = ALLOC, .len = len };
+
+	snprintf(order.heap, sizeof(order.heap), "%s", heap);
+
+	return member_do(member, &order, NULL);
+}
+
+static int member_simply(struct member *member, int what, uint64_t len)
+{
+	const struct order order = { .what = what, .len = len };
+
+	return member_do(member, &order, NULL);
+}
+
+static void member_end(struct member *member)
+{
+	close(member->sock);
+	if (member->pid > 0)
+		waitpid(member->pid, NULL, 0);
+	member->pid = 0;
+}
+
+/* ---- what heaps say -------------------------------------------------------- */
+
+/* Does the kernel charge for that controller?  1 or 0, or -1 if there is no telling. */
+static int controller_enabled(const char *name)
+{
+	char line[4096], *option;
+	struct heap_group group;
+	const char *reason;
+
+	if (!read_line("/proc/cmdline", line, sizeof(line)))
+		return -1;
+	option = strstr(line, "cgroup_disable=");
+	if (option && strstr(option, name))
+		return 0;
+	if (!strcmp(name, "memory") && strstr(line, "cgroup.memory=nokmem"))
+		return 0;
+	reason = group_make(&group, name);
+	group_remove(&group);
+
+	return reason ? -1 : 1;
+}
+
+/* Each heap says it, in the words that rules of udev know, and says what is true. */
+TEST(attribute)
+{
+	const int memory = accounted() ? controller_enabled("memory") : 0;
+	const int dmem = controller_enabled("dmem");
+	char line[512], real[512];
+	struct dirent *entry;
+	unsigned int n = 0;
+	DIR *dir;
+	int heap, buf;
+
+	dir = opendir("/sys/class/dma_heap");
+	if (!dir)
+		SKIP(return, "no heaps here");
+	while ((entry = readdir(dir))) {
+		if (entry->d_name[0] == '.')
+			continue;
+		n++;
+		ASSERT_TRUE(heap_charged_to(entry->d_name, line, sizeof(line))) {
+			closedir(dir);
+			TH_LOG("heap %s does not say what its buffers are charged to",
+			       entry->d_name);
+		}
+		if (!strncmp(entry->d_name, "system", 6)) {
+			if (memory >= 0)
+				EXPECT_STREQ(memory ? "memory" : "none", line);
+		} else if (!strncmp(entry->d_name, "default_cma_region", 18) && dmem > 0) {
+			EXPECT_STREQ("dmem:cma/default_cma_region", line);
+		} else if (strcmp(line, "none")) {
+			EXPECT_EQ(0, strncmp(line, "dmem:", 5));
+			EXPECT_NE(0, dmem);
+		}
+
+		/* an alias says what its heap does */
+		heap = heap_open(entry->d_name);
+		buf = heap < 0 ? -1 : heap_alloc(heap, 1);
+		if (buf >= 0) {
+			ASSERT_TRUE(heap_charged_to(buffer_heap(buf), real, sizeof(real)));
+			EXPECT_STREQ(real, line);
+			close(buf);
+		}
+		if (heap >= 0)
+			close(heap);
+	}
+	closedir(dir);
+	EXPECT_LT(0, n);
+}
+
+/* ---- the memory controller --------------------------------------------------- */
+
+FIXTURE(memory)
+{
+	struct heap_group group;
+	struct member member;
+	long long oom_kill;
+};
+
+FIXTURE_VARIANT(memory)
+{
+	const char *heap;
+};
+
+FIXTURE_VARIANT_ADD(memory, system)
+{
+	.heap = "system",
+};
+
+FIXTURE_VARIANT_ADD(memory, system_uncached)
+{
+	.heap = "system-uncached",
+};
+
+FIXTURE_VARIANT_ADD(memory, system_dma32)
+{
+	.heap = "system-dma32",
+};
+
+FIXTURE_SETUP(memory)
 {
 	const char *reason;
-	int pipes[2], i;
-	long long before;
+	char line[512];
+	int heap;
 
-	reason = set_up(self->name);
+	heap = heap_open(variant->heap);
+	if (heap < 0)
+		SKIP(return, "cannot open heap %s: %s", variant->heap, strerror(errno));
+	close(heap);
+	if (!accounted())
+		SKIP(return, "not booted with dma_heap.mem_accounting=1");
+	if (heap_charged_to(variant->heap, line, sizeof(line)) && strcmp(line, "memory"))
+		SKIP(return, "this kernel does not charge kernel memory");
+	reason = group_make(&self->group, "memory");
 	if (reason)
 		SKIP(return, "%s", reason);
-	before = read_group("memory.current", NULL);
-	EXPECT_EQ(0, pipe2(pipes, O_CLOEXEC));
-	EXPECT_EQ(0, child_allocates(self->heap, 2, pipes));
-	/* in KiB */
-	EXPECT_LE((before + 2 * BUFFER) >> 10, pipes[0]);
-	EXPECT_GT((before + 3 * BUFFER) >> 10, pipes[0]);
-	for (i = 0; i < 100 && read_group("memory.current", NULL) >= before + BUFFER; i++)
+	self->oom_kill = read_number("/proc", "vmstat", "oom_kill");
+	ASSERT_TRUE(member_start(&self->member, self->group.inner)) {
+		group_remove(&self->group);
+	}
+}
+
+/* Whatever was done, in the end the group is charged for no buffer, and nobody was killed. */
+FIXTURE_TEARDOWN(memory)
+{
+	long long current;
+	int i;
+
+	if (!self->group.mounted)
+		return;
+	member_end(&self->member);
+	for (i = 0; i < 100; i++) {
+		current = read_number(self->group.outer, "memory.current", NULL);
+		if (current < (long long)(2 * MIB))
+			break;
 		usleep(20000);
-	EXPECT_GT(before + BUFFER, read_group("memory.current", NULL));
-	group_remove();
+	}
+	EXPECT_GT(2 * MIB, current);
+	if (read_number("/proc", "vmstat", "nr_dma_heap") >= 0)
+		EXPECT_EQ(0, wait_for_stat(self->group.outer, "dma_heap", 0));
+	EXPECT_EQ(self->oom_kill, read_number("/proc", "vmstat", "oom_kill"));
+	group_remove(&self->group);
 }
 
-/* What the limit does not allow is ENOMEM, and nobody is killed for it. */
-TEST_F(heap, limit)
+/* Buffers are in memory.current of the group, and in a line of their own, while they live. */
+TEST_F(memory, follows)
 {
-	const char *reason;
+	const long long before = read_number(self->group.inner, "memory.current", NULL);
+	long long current;
 
-	reason = set_up(self->name);
+	ASSERT_EQ(0, member_alloc(&self->member, variant->heap, 16 * MIB));
+	ASSERT_EQ(0, member_alloc(&self->member, variant->heap, 16 * MIB));
+	current = read_number(self->group.inner, "memory.current", NULL);
+	EXPECT_LE(before + 32 * MIB, current);
+	EXPECT_GT(before + 34 * MIB, current);
+	if (read_number("/proc", "vmstat", "nr_dma_heap") >= 0) {
+		EXPECT_EQ(32 * MIB, wait_for_stat(self->group.inner, "dma_heap", 32 * MIB));
+		EXPECT_LE(32 * MIB, mem_bytes("DMAHeap"));
+	}
+	ASSERT_EQ(0, member_simply(&self->member, FREE, 0));
+}
+
+/*
+ * What the limit does not allow is ENOMEM, of which nothing is left, and nobody is
+ * killed for it.  What it does allow still is to be had.
+ */
+TEST_F(memory, limit)
+{
+	ASSERT_TRUE(write_file(self->group.inner, "memory.max", "24M"));
+	ASSERT_EQ(0, member_alloc(&self->member, variant->heap, 16 * MIB));
+	ASSERT_EQ(ENOMEM, member_alloc(&self->member, variant->heap, 16 * MIB));
+	EXPECT_GT(18 * MIB, read_number(self->group.inner, "memory.current", NULL));
+	EXPECT_LT(0, read_number(self->group.inner, "memory.events", "max"));
+	EXPECT_EQ(0, read_number(self->group.inner, "memory.events", "oom_kill"));
+	ASSERT_EQ(0, member_alloc(&self->member, variant->heap, 4 * MIB));
+}
+
+/* The limit of a group above is one, too. */
+TEST_F(memory, limit_above)
+{
+	ASSERT_TRUE(write_file(self->group.outer, "memory.max", "24M"));
+	ASSERT_EQ(0, member_alloc(&self->member, variant->heap, 16 * MIB));
+	ASSERT_EQ(ENOMEM, member_alloc(&self->member, variant->heap, 16 * MIB));
+}
+
+/* How many bytes are in chunks, as far as the group is charged for them? */
+static long long large_chunks(const char *group)
+{
+	enum { LRU = 5, SLAB = 7, ANON = 12, HEAD = 15, TAIL = 16 };
+	static uint64_t flags[4096], inodes[4096];
+	int kflags, kcgroup, large = 0;
+	long long pages = 0;
+	struct stat st;
+	ssize_t n, i;
+	off_t at = 0;
+
+	kflags = open("/proc/kpageflags", O_RDONLY | O_CLOEXEC);
+	kcgroup = open("/proc/kpagecgroup", O_RDONLY | O_CLOEXEC);
+	while (kflags >= 0 && kcgroup >= 0 && !stat(group, &st)) {
+		n = pread(kflags, flags, sizeof(flags), at);
+		if (n <= 0 || pread(kcgroup, inodes, n, at) != n)
+			break;
+		at += n;
+		for (i = 0; i < n / 8; i++) {
+			if (!(flags[i] >> TAIL & 1))
+				large = flags[i] >> HEAD & 1 && !(flags[i] >> SLAB & 1) &&
+					!(flags[i] >> ANON & 1) && !(flags[i] >> LRU & 1);
+			pages += large && inodes[i] == st.st_ino;
+		}
+	}
+	if (kflags >= 0)
+		close(kflags);
+	if (kcgroup >= 0)
+		close(kcgroup);
+
+	return at ? pages * sysconf(_SC_PAGESIZE) : -1;
+}
+
+/*
+ * A group that page cache has filled up to its limit gets chunks as large as an
+ * empty one gets, because clean pages are reclaimed.
+ */
+TEST_F(memory, full)
+{
+	long long empty, full;
+
+	ASSERT_TRUE(write_file(self->group.inner, "memory.max", "64M"));
+	ASSERT_EQ(0, member_alloc(&self->member, variant->heap, 16 * MIB));
+	empty = large_chunks(self->group.inner);
+	ASSERT_EQ(0, member_simply(&self->member, FREE, 0));
+	if (empty < (long long)(8 * MIB))
+		SKIP(return, "memory is in pieces, or does not say who is charged for it");
+
+	ASSERT_EQ(0, member_simply(&self->member, FILL, 80 * MIB));
+	EXPECT_LT(60 * MIB, read_number(self->group.inner, "memory.current", NULL));
+	ASSERT_EQ(0, member_alloc(&self->member, variant->heap, 16 * MIB));
+	full = large_chunks(self->group.inner);
+	EXPECT_LE(empty / 2, full) {
+		TH_LOG("%lld KiB in large chunks, %lld KiB in a full cgroup", empty >> 10,
+		       full >> 10);
+	}
+}
+
+/* The charge stays with the buffer, whoever has it, when its task and its group are gone. */
+TEST_F(memory, outlives)
+{
+	const struct order order = { .what = SEND };
+	int buf = -1;
+
+	ASSERT_EQ(0, member_alloc(&self->member, variant->heap, 16 * MIB));
+	ASSERT_EQ(0, member_do(&self->member, &order, &buf));
+	ASSERT_LE(0, buf);
+	member_end(&self->member);
+	EXPECT_LE(16 * MIB, read_number(self->group.inner, "memory.current", NULL));
+	ASSERT_TRUE(remove_folder(self->group.inner));
+	EXPECT_LE(16 * MIB, read_number(self->group.outer, "memory.current", NULL));
+	EXPECT_EQ(16 * MIB, lseek(buf, 0, SEEK_END));
+	close(buf);
+}
+
+/* A buffer that a child has inherited is paid for until the child is gone, too. */
+TEST_F(memory, forked)
+{
+	ASSERT_EQ(0, member_alloc(&self->member, variant->heap, 16 * MIB));
+	ASSERT_EQ(0, member_simply(&self->member, FORK, 0));
+	waitpid(self->member.pid, NULL, 0);
+	self->member.pid = 0;
+	EXPECT_LE(16 * MIB, read_number(self->group.inner, "memory.current", NULL));
+	ASSERT_EQ(0, member_simply(&self->member, FREE, 0));
+}
+
+/*
+ * A user who is not root and may open the heap gets what the limit allows, and others
+ * have no less for it.
+ */
+TEST_F(memory, user)
+{
+	char node[300];
+	unsigned long long before, after;
+	unsigned int n = 0;
+	struct stat st;
+	int heap, buf, error;
+
+	snprintf(node, sizeof(node), HEAP_DIR "%s", variant->heap);
+	ASSERT_EQ(0, stat(node, &st));
+	if (!st.st_gid || !(st.st_mode & S_IRGRP))
+		SKIP(return, "no group other than root's may open heap %s", variant->heap);
+	ASSERT_TRUE(write_file(self->group.inner, "memory.max", "24M"));
+	ASSERT_EQ(0, member_simply(&self->member, USER, st.st_gid));
+
+	before = mem_bytes("MemAvailable");
+	do {
+		error = member_alloc(&self->member, variant->heap, MIB);
+	} while (!error && ++n < 32);
+	after = mem_bytes("MemAvailable");
+	EXPECT_EQ(ENOMEM, error);
+	EXPECT_LE(20, n);
+	EXPECT_GT(24, n);
+	EXPECT_GT(after + 32 * MIB, before);
+	EXPECT_EQ(0, read_number(self->group.inner, "memory.events", "oom_kill"));
+
+	/* root, of another group */
+	heap = heap_open(variant->heap);
+	buf = heap_alloc(heap, 16 * MIB);
+	EXPECT_LE(0, buf);
+	close(buf);
+	close(heap);
+}
+
+/* ---- the dmem controller ------------------------------------------------------- */
+
+FIXTURE(dmem)
+{
+	struct heap_group group;
+	struct member member;
+	char region[512];
+};
+
+FIXTURE_VARIANT(dmem)
+{
+	const char *heap;
+};
+
+FIXTURE_VARIANT_ADD(dmem, default_cma_region)
+{
+	.heap = "default_cma_region",
+};
+
+FIXTURE_VARIANT_ADD(dmem, default_cma_region_uncached)
+{
+	.heap = "default_cma_region-uncached",
+};
+
+FIXTURE_VARIANT_ADD(dmem, named)
+{
+};
+
+static long long dmem_current(const char *group, const char *region)
+{
+	return read_number(group, "dmem.current", region);
+}
+
+static bool dmem_set_limit(const char *group, const char *region, const char *limit)
+{
+	char text[600];
+
+	snprintf(text, sizeof(text), "%s %s", region, limit);
+
+	return write_file(group, "dmem.max", text);
+}
+
+static const char *dmem_heap(const char *variant)
+{
+	return variant ?: getenv("DMABUF_HEAP");
+}
+
+FIXTURE_SETUP(dmem)
+{
+	const char *name = dmem_heap(variant->heap), *reason;
+	char line[512];
+	int heap, buf;
+
+	if (!name)
+		SKIP(return, "DMABUF_HEAP names no heap");
+	heap = heap_open(name);
+	if (heap < 0)
+		SKIP(return, "cannot open heap %s: %s", name, strerror(errno));
+	buf = heap_alloc(heap, 8 * MIB);
+	close(heap);
+	if (buf < 0)
+		SKIP(return, "heap %s has less than 8 MiB to give", name);
+	close(buf);
+	if (!heap_charged_to(name, line, sizeof(line)) ||
+	    sscanf(line, "dmem:%500s", self->region) != 1)
+		SKIP(return, "heap %s is not charged to the dmem controller", name);
+	reason = group_make(&self->group, "dmem");
 	if (reason)
 		SKIP(return, "%s", reason);
-	EXPECT_TRUE(write_group(group, "memory.max", "24M"));
-	EXPECT_EQ(0, child_allocates(self->heap, 1, NULL));
-	EXPECT_EQ(ENOMEM, child_allocates(self->heap, 2, NULL));
-	EXPECT_EQ(0, read_group("memory.events", "oom_kill"));
-	EXPECT_LT(0, read_group("memory.events", "max"));
-	group_remove();
+	ASSERT_TRUE(member_start(&self->member, self->group.inner)) {
+		group_remove(&self->group);
+	}
+}
+
+FIXTURE_TEARDOWN(dmem)
+{
+	int i;
+
+	if (!self->group.mounted)
+		return;
+	member_end(&self->member);
+	for (i = 0; i < 100 && dmem_current(self->group.outer, self->region); i++)
+		usleep(20000);
+	EXPECT_EQ(0, dmem_current(self->group.outer, self->region));
+	group_remove(&self->group);
+}
+
+/* The region is as large as root is told; a buffer is charged for as long as it lives. */
+TEST_F(dmem, follows)
+{
+	const char *heap = dmem_heap(variant->heap);
+
+	EXPECT_LE(8 * MIB, read_number(self->group.top, "dmem.capacity", self->region));
+	ASSERT_EQ(0, member_alloc(&self->member, heap, 4 * MIB));
+	ASSERT_EQ(0, member_alloc(&self->member, heap, 1));
+	EXPECT_EQ(4 * MIB + sysconf(_SC_PAGESIZE),
+		  dmem_current(self->group.inner, self->region));
+	ASSERT_EQ(0, member_simply(&self->member, FREE, 0));
+}
+
+/* What the limit does not allow is ENOMEM; what it does allow still is to be had. */
+TEST_F(dmem, limit)
+{
+	const char *heap = dmem_heap(variant->heap);
+
+	ASSERT_TRUE(dmem_set_limit(self->group.inner, self->region, "6M"));
+	ASSERT_EQ(0, member_alloc(&self->member, heap, 4 * MIB));
+	ASSERT_EQ(ENOMEM, member_alloc(&self->member, heap, 4 * MIB));
+	EXPECT_EQ(4 * MIB, dmem_current(self->group.inner, self->region));
+	ASSERT_EQ(0, member_alloc(&self->member, heap, 2 * MIB));
+	ASSERT_EQ(ENOMEM, member_alloc(&self->member, heap, 1));
+}
+
+/* The limit of a group above is one, too. */
+TEST_F(dmem, limit_above)
+{
+	const char *heap = dmem_heap(variant->heap);
+
+	ASSERT_TRUE(dmem_set_limit(self->group.outer, self->region, "6M"));
+	ASSERT_EQ(0, member_alloc(&self->member, heap, 4 * MIB));
+	ASSERT_EQ(ENOMEM, member_alloc(&self->member, heap, 4 * MIB));
+}
+
+/* A limit below the usage takes nothing away. */
+TEST_F(dmem, lowered)
+{
+	const char *heap = dmem_heap(variant->heap);
+
+	ASSERT_EQ(0, member_alloc(&self->member, heap, 4 * MIB));
+	ASSERT_TRUE(dmem_set_limit(self->group.inner, self->region, "2M"));
+	EXPECT_EQ(4 * MIB, dmem_current(self->group.inner, self->region));
+	ASSERT_EQ(ENOMEM, member_alloc(&self->member, heap, 1));
+	ASSERT_EQ(0, member_simply(&self->member, FREE, 0));
+	ASSERT_EQ(0, member_alloc(&self->member, heap, 2 * MIB));
+}
+
+/* All names of all heaps of the memory are charged to one region. */
+TEST_F(dmem, shared)
+{
+	const char *heap = dmem_heap(variant->heap);
+	unsigned int others = 0;
+	struct dirent *entry;
+	char line[512];
+	DIR *dir;
+
+	ASSERT_TRUE(dmem_set_limit(self->group.inner, self->region, "6M"));
+	ASSERT_EQ(0, member_alloc(&self->member, heap, 4 * MIB));
+	dir = opendir("/sys/class/dma_heap");
+	ASSERT_NE(NULL, dir);
+	while ((entry = readdir(dir))) {
+		if (!strcmp(entry->d_name, heap) ||
+		    !heap_charged_to(entry->d_name, line, sizeof(line)) ||
+		    strncmp(line, "dmem:", 5) || strcmp(line + 5, self->region))
+			continue;
+		others++;
+		EXPECT_EQ(ENOMEM, member_alloc(&self->member, entry->d_name, 4 * MIB));
+		EXPECT_EQ(4 * MIB, dmem_current(self->group.inner, self->region));
+	}
+	closedir(dir);
+	if (!others)
+		SKIP(return, "heap %s is the only one of its region", heap);
+}
+
+/* What the region does not have is refused, and never charged, however much it is. */
+TEST_F(dmem, too_large)
+{
+	const long long all = read_number(self->group.top, "dmem.capacity", self->region);
+	const char *heap = dmem_heap(variant->heap);
+	const uint64_t lengths[] = { all + 1, 2 * all, INT64_MAX, 0 };
+	unsigned int i;
+
+	for (i = 0; lengths[i]; i++) {
+		/* not for a program of 32 bits, to whose kernel it may be invalid */
+		if (lengths[i] > SIZE_MAX)
+			continue;
+		EXPECT_EQ(ENOMEM, member_alloc(&self->member, heap, lengths[i]));
+		EXPECT_EQ(0, dmem_current(self->group.inner, self->region));
+	}
+	EXPECT_GE(all, read_number(self->group.inner, "dmem.peak", self->region));
+}
+
+/* The charge stays with the buffer, whoever has it, when its task and its group are gone. */
+TEST_F(dmem, outlives)
+{
+	const struct order order = { .what = SEND };
+	int buf = -1;
+
+	ASSERT_EQ(0, member_alloc(&self->member, dmem_heap(variant->heap), 4 * MIB));
+	ASSERT_EQ(0, member_do(&self->member, &order, &buf));
+	ASSERT_LE(0, buf);
+	member_end(&self->member);
+	EXPECT_EQ(4 * MIB, dmem_current(self->group.inner, self->region));
+	ASSERT_TRUE(remove_folder(self->group.inner));
+	EXPECT_EQ(4 * MIB, dmem_current(self->group.outer, self->region));
+	EXPECT_EQ(4 * MIB, lseek(buf, 0, SEEK_END));
+	close(buf);
+}
+
+/* A buffer that a child has inherited is paid for until the child is gone, too. */
+TEST_F(dmem, forked)
+{
+	ASSERT_EQ(0, member_alloc(&self->member, dmem_heap(variant->heap), 4 * MIB));
+	ASSERT_EQ(0, member_simply(&self->member, FORK, 0));
+	waitpid(self->member.pid, NULL, 0);
+	self->member.pid = 0;
+	EXPECT_EQ(4 * MIB, dmem_current(self->group.inner, self->region));
+	ASSERT_EQ(0, member_simply(&self->member, FREE, 0));
+	EXPECT_EQ(0, dmem_current(self->group.inner, self->region));
+}
+
+#define FAILSLAB "/sys/kernel/debug/failslab"
+
+/*
+ * Whatever allocation fails when a group is charged for the first time, the buffer is
+ * there or it is not, and the group is charged accordingly.
+ */
+TEST_F_TIMEOUT(dmem, faults, 300)
+{
+	struct order order = { .what = ALLOC, .len = 4 * MIB };
+	unsigned int failed = 0;
+	char saved[16];
+	int result;
+
+	if (access("/proc/self/fail-nth", F_OK) ||
+	    !read_line(FAILSLAB "/ignore-gfp-wait", saved, sizeof(saved)) ||
+	    !write_file(FAILSLAB, "ignore-gfp-wait", "N"))
+		SKIP(return, "no fail-nth in this kernel");
+	snprintf(order.heap, sizeof(order.heap), "%s", dmem_heap(variant->heap));
+
+	do {
+		/* another group, which has not been charged yet */
+		member_end(&self->member);
+		EXPECT_TRUE(remove_folder(self->group.inner));
+		EXPECT_EQ(0, mkdir(self->group.inner, 0755));
+		EXPECT_TRUE(member_start(&self->member, self->group.inner));
+		/* it answers, so it is in the group and waits for orders */
+		EXPECT_EQ(0, member_simply(&self->member, FREE, 0));
+		order.fail_nth++;
+		result = member_do(&self->member, &order, NULL);
+		EXPECT_EQ(result & ~FAULT_HIT ? 0 : 4 * MIB,
+			  dmem_current(self->group.inner, self->region));
+		failed += result == (ENOMEM | FAULT_HIT);
+	} while (result != -1 && result & FAULT_HIT);
+	write_file(FAILSLAB, "ignore-gfp-wait", saved);
+	EXPECT_EQ(0, result);
+	EXPECT_LT(0, failed);
 }
 
 TEST_HARNESS_MAIN
