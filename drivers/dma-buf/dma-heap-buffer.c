@@ -6,7 +6,6 @@
 #include <kunit/static_stub.h>
 #include <kunit/visibility.h>
 #include <linux/cacheinfo.h>
-#include <linux/cgroup_dmem.h>
 #include <linux/dma-buf.h>
 #include <linux/dma-heap.h>
 #include <linux/dma-mapping.h>
@@ -148,7 +147,8 @@ VISIBLE_IF_KUNIT int dma_heap_buffer_copy_table(const struct sg_table *from, str
 
 	KUNIT_STATIC_STUB_REDIRECT(dma_heap_buffer_copy_table, from, to);
 
-	ret = sg_alloc_table(to, from->orig_nents, GFP_KERNEL);
+	ret = sg_alloc_table(to, from->orig_nents,
+			     GFP_KERNEL | __GFP_RETRY_MAYFAIL | __GFP_NOWARN | dma_heap_gfp_account());
 	if (ret)
 		return ret;
 
@@ -574,13 +574,14 @@ static void dma_heap_buffer_vunmap(struct dma_buf *dmabuf, struct iosys_map *map
 static void dma_heap_buffer_release(struct dma_buf *dmabuf)
 {
 	struct dma_heap_buffer *buffer = to_heap_buffer(dmabuf);
-	struct dmem_cgroup_pool_state *pool = buffer->dmem_pool;
+	struct dma_heap_charge charge = buffer->charge;
 	struct dma_heap *heap = buffer->heap;
 
 	trace_dma_heap_release(heap, dmabuf->size, buffer->ino);
 	kvfree(buffer->index);
+	dma_heap_count_pages(buffer, false);
 	buffer->release(buffer);
-	dmem_cgroup_uncharge(pool, dmabuf->size);
+	dma_heap_uncharge(&charge);
 	dma_heap_unexport(heap, dmabuf->size);
 }
 
@@ -674,17 +675,19 @@ struct dma_buf *dma_heap_buffer_export(struct dma_heap *heap,
 	INIT_LIST_HEAD(&buffer->mappings);
 	buffer->vaddr = NULL;
 	buffer->index = NULL;
-	buffer->dmem_pool = NULL;
+	buffer->charge = (struct dma_heap_charge) {};
 
 	ret = dma_heap_buffer_add_index(buffer);
 	if (ret)
 		return ERR_PTR(ret);
 
 	dmabuf = dma_heap_export(heap, &exp_info);
-	if (IS_ERR(dmabuf))
+	if (IS_ERR(dmabuf)) {
 		kvfree(buffer->index);
-	else
-		buffer->ino = file_inode(dmabuf->file)->i_ino;
+		return dmabuf;
+	}
+	buffer->ino = file_inode(dmabuf->file)->i_ino;
+	dma_heap_count_pages(buffer, true);
 
 	return dmabuf;
 }

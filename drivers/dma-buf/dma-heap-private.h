@@ -13,6 +13,8 @@ struct dma_buf;
 struct dma_buf_export_info;
 struct dma_heap;
 struct dma_heap_buffer;
+struct dma_heap_charge;
+struct dma_heap_dmem;
 struct scatterlist;
 struct sg_table;
 
@@ -48,6 +50,25 @@ struct dma_heap_index {
 		pgoff_t start;
 	} entry[] __counted_by(nr);
 };
+
+extern bool dma_heap_mem_accounting;
+
+/* Are its buffers pages of the page allocator? */
+bool dma_heap_is_memory(struct dma_heap *heap);
+/* Are they of memory that is set aside, which is charged to a dmem region? */
+bool dma_heap_is_set_aside(struct dma_heap *heap);
+/* How many bytes it has, or 0 if there is no such number */
+u64 dma_heap_size(struct dma_heap *heap);
+/* What else its buffers are charged to, or NULL */
+struct dma_heap_dmem *dma_heap_dmem(struct dma_heap *heap);
+
+bool dma_heap_memory_charged(void);
+bool dma_heap_dmem_charged(void);
+struct dma_heap_dmem *dma_heap_dmem_get(const char *name, u64 size);
+void dma_heap_dmem_put(struct dma_heap_dmem *dmem);
+int dma_heap_charge(struct dma_heap *heap, size_t size, struct dma_heap_charge *charge);
+void dma_heap_uncharge(struct dma_heap_charge *charge);
+void dma_heap_count_pages(const struct dma_heap_buffer *buffer, bool add);
 
 struct dma_buf *dma_heap_export(struct dma_heap *heap,
 				struct dma_buf_export_info *exp_info);

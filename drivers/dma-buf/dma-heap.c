@@ -8,11 +8,8 @@
 
 #define pr_fmt(fmt) "dma_heap: " fmt
 
-#include <kunit/static_stub.h>
 #include <kunit/visibility.h>
 #include <linux/cdev.h>
-#include <linux/cgroup.h>
-#include <linux/cgroup_dmem.h>
 #include <linux/cleanup.h>
 #include <linux/ctype.h>
 #include <linux/debugfs.h>
@@ -23,16 +20,13 @@
 #include <linux/export.h>
 #include <linux/file.h>
 #include <linux/fs.h>
-#include <linux/gfp.h>
 #include <linux/idr.h>
 #include <linux/kref.h>
 #include <linux/ktime.h>
 #include <linux/limits.h>
 #include <linux/list.h>
 #include <linux/lockdep.h>
-#include <linux/memcontrol.h>
 #include <linux/minmax.h>
-#include <linux/mm.h>
 #include <linux/module.h>
 #include <linux/mutex.h>
 #include <linux/rwsem.h>
@@ -42,7 +36,6 @@
 #include <linux/string.h>
 #include <linux/sysfs.h>
 #include <linux/uaccess.h>
-#include <linux/vmstat.h>
 #include <uapi/linux/dma-heap.h>
 
 #include "dma-heap-private.h"
@@ -80,20 +73,6 @@
 	(DMA_HEAP_CONTIGUOUS | DMA_HEAP_WRITE_COMBINED | DMA_HEAP_PROTECTED)
 
 /**
- * struct dma_heap_dmem - a region of the dmem cgroup controller
- * @list:	entry in the list of regions
- * @heaps:	heaps whose buffers are charged to it
- * @region:	the region
- * @name:	its name
- */
-struct dma_heap_dmem {
-	struct list_head list;
-	struct kref heaps;
-	struct dmem_cgroup_region *region;
-	char name[];
-};
-
-/**
  * struct dma_heap - a heap of memory from which buffers can be allocated
  * @dev:	device of the heap; holds its name, and its reference count keeps
  *		this structure in memory
@@ -110,9 +89,9 @@ struct dma_heap_dmem {
  * @ops:	operations of the owner
  * @priv:	data of the owner
  * @properties:	bits of &enum dma_heap_property
- * @memcg:	pages of buffers are charged with dma_heap_charge_page()
+ * @memory:	buffers are pages of the page allocator
  * @size:	how many bytes the heap has, or 0 if there is no such number
- * @dmem:	what buffers are charged to, or NULL
+ * @dmem:	what buffers are charged to in place of memory, or NULL
  * @dmem_name:	its name; an alias shows it when the heap and @dmem are gone
  * @counters:	buffers and failures, shown in debugfs
  * @counters_lock: protects @counters
@@ -122,8 +101,7 @@ struct dma_heap_dmem {
  *
  * Lock order: @busy -> any lock that the owner takes to allocate. The owner
  * must not hold such a lock when it removes the heap. dma_heaps_lock and @busy
- * are not nested; dma_heap_dmem_lock is taken under dma_heaps_lock. Userspace
- * memory is not accessed under @busy.
+ * are not nested. Userspace memory is not accessed under @busy.
  */
 struct dma_heap {
 	struct device dev;
@@ -136,7 +114,7 @@ struct dma_heap {
 	const struct dma_heap_ops *ops;
 	void *priv;
 	u32 properties;
-	bool memcg;
+	bool memory;
 	u64 size;
 	struct dma_heap_dmem *dmem;
 	const char *dmem_name;
@@ -155,80 +133,14 @@ struct dma_heap {
 static DEFINE_MUTEX(dma_heaps_lock);
 static LIST_HEAD(dma_heaps);
 static DEFINE_IDA(dma_heap_minors);
-/* Protects the list of regions and their lifetime. */
-static DEFINE_MUTEX(dma_heap_dmem_lock);
-static LIST_HEAD(dma_heap_dmems);
 static dev_t dma_heap_devt;
 static struct dentry *dma_heap_debugfs;
 
-static bool dma_heap_mem_accounting __ro_after_init =
+bool dma_heap_mem_accounting __ro_after_init =
 	IS_ENABLED(CONFIG_DMABUF_HEAPS_MEM_ACCOUNTING);
 module_param_named(mem_accounting, dma_heap_mem_accounting, bool, 0444);
 MODULE_PARM_DESC(mem_accounting,
 		 "Charge the memory of buffers to the cgroup of who allocates them (default: CONFIG_DMABUF_HEAPS_MEM_ACCOUNTING)");
-
-/**
- * dma_heap_charge_page() - charge a page of a buffer to the caller's cgroup
- * @page: what alloc_pages() returned, of order 0 or with __GFP_COMP, and without
- *	__GFP_ACCOUNT
- *
- * Charges nobody when the parameter dma_heap.mem_accounting is off. All of a
- * compound page is charged at once. At a limit, memory of the cgroup is
- * reclaimed. If that does not help, the charge fails; the OOM killer is not
- * invoked. Counts the page in NR_DMA_HEAP.
- *
- * Uncharge the page with dma_heap_uncharge_page(), also if it is not freed.
- *
- * Context: Process context. May sleep.
- * Return: 0, or -ENOMEM when a limit does not allow it.
- */
-int dma_heap_charge_page(struct page *page)
-{
-	int ret = 0;
-
-	KUNIT_STATIC_STUB_REDIRECT(dma_heap_charge_page, page);
-
-	if (dma_heap_mem_accounting)
-		ret = memcg_kmem_charge_page(page,
-					     GFP_KERNEL | __GFP_RETRY_MAYFAIL | __GFP_NOWARN,
-					     compound_order(page));
-	if (!ret)
-		mod_lruvec_page_state(page, NR_DMA_HEAP, compound_nr(page));
-
-	return ret;
-}
-EXPORT_SYMBOL_NS_GPL(dma_heap_charge_page, "DMA_BUF_HEAP");
-
-/**
- * dma_heap_uncharge_page() - undo dma_heap_charge_page()
- * @page: page that was charged, and has not been freed
- *
- * The cgroup is that of the charge, whoever calls.
- *
- * Context: Process context.
- */
-void dma_heap_uncharge_page(struct page *page)
-{
-	KUNIT_STATIC_STUB_REDIRECT(dma_heap_uncharge_page, page);
-
-	mod_lruvec_page_state(page, NR_DMA_HEAP, -(long)compound_nr(page));
-	memcg_kmem_uncharge_page(page, compound_order(page));
-}
-EXPORT_SYMBOL_NS_GPL(dma_heap_uncharge_page, "DMA_BUF_HEAP");
-
-/**
- * dma_heap_gfp_account() - get the flag for memory that describes a buffer
- *
- * For what grows with a buffer, as its scatterlist does.
- *
- * Context: Any context.
- * Return: __GFP_ACCOUNT if the pages of buffers are charged, or 0.
- */
-gfp_t dma_heap_gfp_account(void)
-{
-	return dma_heap_mem_accounting ? __GFP_ACCOUNT : 0;
-}
-EXPORT_SYMBOL_NS_GPL(dma_heap_gfp_account, "DMA_BUF_HEAP");
 
 static void dma_heap_count_buffer(struct dma_heap *heap, size_t size)
 {
@@ -307,30 +219,27 @@ static void dma_heap_leave(struct dma_heap *heap)
 	up_read(&heap->busy);
 }
 
-/* Let the owner allocate, and charge the buffer as a whole if it says what to. */
+/*
+ * Charge the caller for a buffer, and let the owner allocate it. In that order: what
+ * is too much need not be allocated and cleared to find out, and many callers at a
+ * time have no more memory than they may.
+ */
 static struct dma_buf *dma_heap_allocate(struct dma_heap *heap, size_t size,
 					 u32 fd_flags, u64 heap_flags)
 {
-	struct dmem_cgroup_pool_state *pool;
+	struct dma_heap_charge charge;
 	struct dma_buf *dmabuf;
 	int ret;
 
-	/* The controller would add it up before it finds that it is too much. */
-	if (heap->size && size > heap->size)
-		return ERR_PTR(-ENOMEM);
-	if (!heap->dmem)
-		return heap->ops->allocate(heap, size, fd_flags, heap_flags);
-
-	ret = dmem_cgroup_try_charge(heap->dmem->region, size, &pool, NULL);
+	ret = dma_heap_charge(heap, size, &charge);
 	if (ret)
-		/* That is -EAGAIN at a limit, which waiting does not change. */
-		return ERR_PTR(ret == -EAGAIN ? -ENOMEM : ret);
+		return ERR_PTR(ret);
 
 	dmabuf = heap->ops->allocate(heap, size, fd_flags, heap_flags);
 	if (IS_ERR(dmabuf))
-		dmem_cgroup_uncharge(pool, size);
+		dma_heap_uncharge(&charge);
 	else
-		dma_heap_buffer_of(dmabuf)->dmem_pool = pool;
+		dma_heap_buffer_of(dmabuf)->charge = charge;
 
 	return dmabuf;
 }
@@ -550,6 +459,26 @@ u32 dma_heap_properties(struct dma_heap *heap)
 }
 EXPORT_SYMBOL_NS_GPL(dma_heap_properties, "DMA_BUF_HEAP");
 
+bool dma_heap_is_memory(struct dma_heap *heap)
+{
+	return heap->memory;
+}
+
+bool dma_heap_is_set_aside(struct dma_heap *heap)
+{
+	return heap->dmem_name;
+}
+
+u64 dma_heap_size(struct dma_heap *heap)
+{
+	return heap->size;
+}
+
+struct dma_heap_dmem *dma_heap_dmem(struct dma_heap *heap)
+{
+	return heap->dmem;
+}
+
 /**
  * dma_heap_get_name() - get the name of a heap
  * @heap: the heap
@@ -563,28 +492,13 @@ const char *dma_heap_get_name(struct dma_heap *heap)
 }
 EXPORT_SYMBOL_NS_GPL(dma_heap_get_name, "DMA_BUF_HEAP");
 
-static bool dma_heap_memcg_enabled(const struct dma_heap *heap)
-{
-	return heap->memcg && dma_heap_mem_accounting && !mem_cgroup_disabled() &&
-	       !mem_cgroup_kmem_disabled();
-}
-
-static bool dma_heap_dmem_enabled(const struct dma_heap *heap)
-{
-#if IS_ENABLED(CONFIG_CGROUP_DMEM)
-	return heap->dmem_name && cgroup_subsys_enabled(dmem_cgrp_subsys);
-#else
-	return false;
-#endif
-}
-
 static ssize_t charged_to_show(struct device *dev, struct device_attribute *attr, char *buf)
 {
 	const struct dma_heap *heap = container_of(dev, struct dma_heap, dev)->real;
 
-	if (dma_heap_memcg_enabled(heap))
+	if (heap->memory && dma_heap_memory_charged())
 		return sysfs_emit(buf, "memory\n");
-	if (dma_heap_dmem_enabled(heap))
+	if (heap->dmem_name && dma_heap_dmem_charged())
 		return sysfs_emit(buf, "dmem:%s\n", heap->dmem_name);
 
 	return sysfs_emit(buf, "none\n");
@@ -638,62 +552,11 @@ static bool dma_heap_name_valid(const char *name)
 	return c - name <= NAME_MAX;
 }
 
-/* The region that heaps of that memory share, or NULL if there is to be none. */
-static struct dma_heap_dmem *dma_heap_get_dmem(const struct dma_heap_export_info *exp_info)
-{
-	const struct dmem_cgroup_init init = { .size = exp_info->size };
-	const char *name = exp_info->dmem;
-	struct dma_heap_dmem *dmem;
-	int ret;
-
-	if (!name || !IS_ENABLED(CONFIG_CGROUP_DMEM))
-		return NULL;
-
-	guard(mutex)(&dma_heap_dmem_lock);
-	list_for_each_entry(dmem, &dma_heap_dmems, list) {
-		if (!strcmp(dmem->name, name)) {
-			kref_get(&dmem->heaps);
-			return dmem;
-		}
-	}
-
-	dmem = kzalloc(struct_size(dmem, name, strlen(name) + 1), GFP_KERNEL);
-	if (!dmem)
-		return ERR_PTR(-ENOMEM);
-	strcpy(dmem->name, name);
-	kref_init(&dmem->heaps);
-	dmem->region = dmem_cgroup_register_region(&init, "%s", name);
-	if (IS_ERR(dmem->region)) {
-		ret = PTR_ERR(dmem->region);
-		kfree(dmem);
-		return ERR_PTR(ret);
-	}
-	list_add(&dmem->list, &dma_heap_dmems);
-
-	return dmem;
-}
-
-static void dma_heap_free_dmem(struct kref *heaps)
-{
-	struct dma_heap_dmem *dmem = container_of(heaps, struct dma_heap_dmem, heaps);
-
-	list_del(&dmem->list);
-	mutex_unlock(&dma_heap_dmem_lock);
-	dmem_cgroup_unregister_region(dmem->region);
-	kfree(dmem);
-}
-
-static void dma_heap_put_dmem(struct dma_heap_dmem *dmem)
-{
-	if (dmem)
-		kref_put_mutex(&dmem->heaps, dma_heap_free_dmem, &dma_heap_dmem_lock);
-}
-
 static void dma_heap_release(struct kref *users)
 {
 	struct dma_heap *heap = container_of(users, struct dma_heap, users);
 
-	dma_heap_put_dmem(heap->dmem);
+	dma_heap_dmem_put(heap->dmem);
 	if (heap->ops && heap->ops->release)
 		heap->ops->release(heap);
 	put_device(&heap->dev);
@@ -777,15 +640,15 @@ static int dma_heap_publish(struct dma_heap *heap)
  *
  * Context: Process context. May sleep.
  * Return: The heap, or an error pointer: -EINVAL when the name is invalid, the
- * operation is missing, a property is unknown or there is a dmem region without a
- * size, -EEXIST when there is a heap
- * or an alias of that name, -ENOSPC when there are 128 of them, -ENOMEM, or what
- * adding the device returned.
+ * operation is missing, a property is unknown, or there is a dmem region for
+ * ordinary memory, without a size or with another one than before; -EEXIST when
+ * there is a heap or an alias of that name; -ENOSPC when there are 128 of them;
+ * -ENOMEM; or what adding the device returned.
  */
 struct dma_heap *__dma_heap_add(const struct dma_heap_export_info *exp_info,
 				struct module *owner)
 {
-	struct dma_heap_dmem *dmem;
+	struct dma_heap_dmem *dmem = NULL;
 	struct dma_heap *heap;
 	int ret;
 
@@ -801,8 +664,8 @@ struct dma_heap *__dma_heap_add(const struct dma_heap_export_info *exp_info,
 		pr_err("%s: cannot add a heap with unknown properties\n", exp_info->name);
 		return ERR_PTR(-EINVAL);
 	}
-	if (exp_info->dmem && !exp_info->size) {
-		pr_err("%s: cannot charge buffers of a heap without a size\n", exp_info->name);
+	if (exp_info->dmem && (!exp_info->size || exp_info->memory)) {
+		pr_err("%s: cannot charge buffers to %s\n", exp_info->name, exp_info->dmem);
 		return ERR_PTR(-EINVAL);
 	}
 
@@ -815,7 +678,7 @@ struct dma_heap *__dma_heap_add(const struct dma_heap_export_info *exp_info,
 	heap->ops = exp_info->ops;
 	heap->priv = exp_info->priv;
 	heap->properties = exp_info->properties;
-	heap->memcg = exp_info->memcg;
+	heap->memory = exp_info->memory;
 	heap->size = exp_info->size;
 	if (exp_info->dmem) {
 		heap->dmem_name = kstrdup(exp_info->dmem, GFP_KERNEL);
@@ -823,18 +686,19 @@ struct dma_heap *__dma_heap_add(const struct dma_heap_export_info *exp_info,
 			put_device(&heap->dev);
 			return ERR_PTR(-ENOMEM);
 		}
+		dmem = dma_heap_dmem_get(exp_info->dmem, exp_info->size);
+		if (IS_ERR(dmem)) {
+			pr_err("%s: cannot register %s: %pe\n", exp_info->name, exp_info->dmem,
+			       dmem);
+			put_device(&heap->dev);
+			return ERR_CAST(dmem);
+		}
+		heap->dmem = dmem;
 	}
-	dmem = dma_heap_get_dmem(exp_info);
-	if (IS_ERR(dmem)) {
-		pr_err("%s: cannot register %s: %pe\n", exp_info->name, exp_info->dmem, dmem);
-		put_device(&heap->dev);
-		return ERR_CAST(dmem);
-	}
-	heap->dmem = dmem;
 
 	ret = dma_heap_publish(heap);
 	if (ret) {
-		dma_heap_put_dmem(dmem);
+		dma_heap_dmem_put(dmem);
 		return ERR_PTR(ret);
 	}
 	heap->debugfs = debugfs_create_file(dev_name(&heap->dev), 0444, dma_heap_debugfs,

@@ -19,7 +19,7 @@ struct dma_heap;
 struct dma_heap_index;
 struct dmem_cgroup_pool_state;
 struct module;
-struct page;
+struct obj_cgroup;
 
 /**
  * struct dma_heap_ops - operations of a heap
@@ -78,14 +78,14 @@ enum dma_heap_property {
  * @ops:	operations of the heap; must stay until &dma_heap_ops.release
  * @priv:	data of the owner, for dma_heap_get_drvdata()
  * @properties:	bits of &enum dma_heap_property
- * @memcg:	pages of buffers are charged with dma_heap_charge_page()
+ * @memory:	buffers are pages of the page allocator, to be charged to the memory
+ *		cgroup of who allocates them
  * @size:	how many bytes the heap has, or 0 if there is no such number; longer
  *		buffers are refused
  * @dmem:	name of the region of the dmem cgroup controller that buffers are
  *		charged to, or NULL; need not stay. For memory that is set aside,
- *		of @size bytes. Heaps that name the same region share it. Pages
- *		of the page allocator are charged with dma_heap_charge_page()
- *		instead
+ *		of @size bytes. Heaps that name the same region share it, and
+ *		have the same size
  *
  * Initialise the whole structure: members that an owner does not know must be
  * zero.
@@ -95,7 +95,7 @@ struct dma_heap_export_info {
 	const struct dma_heap_ops *ops;
 	void *priv;
 	u32 properties;
-	bool memcg;
+	bool memory;
 	u64 size;
 	const char *dmem;
 };
@@ -114,6 +114,18 @@ void dma_heap_remove(struct dma_heap *heap);
 #define dma_heap_add(exp_info) __dma_heap_add(exp_info, THIS_MODULE)
 
 struct dma_heap *dma_heap_add_alias(struct dma_heap *heap, const char *name);
+
+/**
+ * struct dma_heap_charge - what a cgroup is charged for a buffer
+ * @size:	bytes
+ * @objcg:	whom the memory controller charges, or NULL
+ * @dmem:	whom the dmem controller charges, or NULL
+ */
+struct dma_heap_charge {
+	size_t size;
+	struct obj_cgroup *objcg;
+	struct dmem_cgroup_pool_state *dmem;
+};
 
 /**
  * struct dma_heap_buffer - memory of a heap, for dma_heap_buffer_export()
@@ -149,8 +161,8 @@ struct dma_heap_buffer {
 	u64 ino;
 	/* finds the chunk of a page; NULL if there is one chunk alone */
 	struct dma_heap_index *index;
-	/* what the dmem controller has charged for it, or NULL */
-	struct dmem_cgroup_pool_state *dmem_pool;
+	/* who pays for it */
+	struct dma_heap_charge charge;
 };
 
 struct dma_buf *dma_heap_buffer_export(struct dma_heap *heap,
@@ -160,9 +172,6 @@ struct dma_heap_buffer *dma_heap_buffer_of(struct dma_buf *dmabuf);
 void *dma_heap_get_drvdata(struct dma_heap *heap);
 const char *dma_heap_get_name(struct dma_heap *heap);
 
-/* For heaps that allocate pages */
-int dma_heap_charge_page(struct page *page);
-void dma_heap_uncharge_page(struct page *page);
 gfp_t dma_heap_gfp_account(void);
 
 /* For drivers that allocate from heaps */

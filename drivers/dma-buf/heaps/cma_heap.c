@@ -31,7 +31,6 @@
 #include <linux/slab.h>
 #include <linux/sprintf.h>
 #include <linux/string.h>
-#include <linux/vmstat.h>
 
 #include "cma_heap.h"
 
@@ -112,12 +111,6 @@ VISIBLE_IF_KUNIT int cma_heap_clear_pages(struct page *page, unsigned long nr_pa
 }
 EXPORT_SYMBOL_IF_KUNIT(cma_heap_clear_pages);
 
-/* Pages of CMA are charged as a buffer, by the core, which does not know their node. */
-static void cma_heap_count_pages(struct page *pages, long nr)
-{
-	mod_node_page_state(page_pgdat(pages), NR_DMA_HEAP, nr);
-}
-
 static void cma_heap_free_pages(struct cma_heap *cma_heap, struct cma_heap_buffer *buffer)
 {
 	struct dma_heap_buffer *base = &buffer->base;
@@ -130,7 +123,6 @@ static void cma_heap_free_pages(struct cma_heap *cma_heap, struct cma_heap_buffe
 	for_each_sgtable_sg(&base->table, sg, i)
 		lost |= !sg_page(sg);
 
-	cma_heap_count_pages(buffer->pages, -(long)PFN_DOWN(base->len));
 	/* Pages that could not be restored are lost to the region. */
 	if (!lost)
 		cma_release(cma_heap->cma, buffer->pages, PFN_DOWN(base->len));
@@ -165,7 +157,6 @@ static struct dma_buf *cma_heap_allocate(struct dma_heap *heap, unsigned long le
 		ret = fatal_signal_pending(current) ? -EINTR : -ENOMEM;
 		goto err_free_buffer;
 	}
-	cma_heap_count_pages(buffer->pages, PFN_DOWN(len));
 
 	ret = cma_heap_clear_pages(buffer->pages, PFN_DOWN(len));
 	if (ret)
@@ -191,7 +182,6 @@ static struct dma_buf *cma_heap_allocate(struct dma_heap *heap, unsigned long le
 	return dmabuf;
 
 err_release_pages:
-	cma_heap_count_pages(buffer->pages, -(long)PFN_DOWN(len));
 	cma_release(cma_heap->cma, buffer->pages, PFN_DOWN(len));
 err_free_buffer:
 	kfree(buffer);

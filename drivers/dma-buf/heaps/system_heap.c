@@ -133,7 +133,6 @@ static int system_heap_decrypt(struct sg_table *table)
 	for_each_sgtable_sg(table, sg, i) {
 		struct page *page = sg_page(sg);
 
-		dma_heap_uncharge_page(page);
 		if (i < done && system_heap_set_page_encrypted(page))
 			continue;
 		if (i != done)
@@ -148,10 +147,6 @@ static void system_heap_free_buffer(struct dma_heap_buffer *buffer)
 {
 	struct scatterlist *sg;
 	unsigned int i;
-
-	/* Pages that are lost below are not charged to anybody, either. */
-	for_each_sgtable_sg(&buffer->table, sg, i)
-		dma_heap_uncharge_page(sg_page(sg));
 
 	if (buffer->dma_attrs & DMA_ATTR_UNCACHED)
 		dma_uncached_restore(&buffer->table);
@@ -221,10 +216,6 @@ static int system_heap_get_chunks(struct sg_table *table, size_t len, gfp_t zone
 		page = system_heap_get_chunk(left, max_order, zone);
 		if (!page)
 			goto err_free_pages;
-		if (dma_heap_charge_page(page)) {
-			__free_pages(page, compound_order(page));
-			goto err_free_pages;
-		}
 		list_add_tail(&page->lru, &pages);
 		/* It is from ZONE_DMA if the zone is empty, and that may be anywhere. */
 		if (zone == __GFP_DMA32 && (u64)page_to_phys(page) + page_size(page) > SZ_4G)
@@ -248,10 +239,8 @@ static int system_heap_get_chunks(struct sg_table *table, size_t len, gfp_t zone
 	return 0;
 
 err_free_pages:
-	list_for_each_entry_safe(page, next, &pages, lru) {
-		dma_heap_uncharge_page(page);
+	list_for_each_entry_safe(page, next, &pages, lru)
 		__free_pages(page, compound_order(page));
-	}
 
 	return ret;
 }
@@ -265,7 +254,7 @@ VISIBLE_IF_KUNIT struct dma_buf *system_heap_alloc_buffer(struct dma_heap *heap,
 	int ret;
 
 	/* Reclaim cannot satisfy this. */
-	if (PFN_DOWN(len) > totalram_pages() || (system->dma32 && (u64)len > SZ_4G))
+	if (system->dma32 && (u64)len > SZ_4G)
 		return ERR_PTR(-ENOMEM);
 
 	buffer = kzalloc_obj(*buffer, GFP_KERNEL | MAYFAIL_GFP | dma_heap_gfp_account());
@@ -335,7 +324,7 @@ static int __init system_heap_add(struct system_heap *system)
 		.ops = &system_heap_ops,
 		.priv = system,
 		.properties = system->uncached ? DMA_HEAP_WRITE_COMBINED : 0,
-		.memcg = true,
+		.memory = true,
 	};
 	struct dma_heap *heap = dma_heap_add(&exp_info);
 

@@ -6,6 +6,7 @@
  */
 
 #include <kunit/resource.h>
+#include <kunit/static_stub.h>
 #include <kunit/test.h>
 
 #include <linux/atomic.h>
@@ -214,8 +215,8 @@ static void dma_heap_core_name(struct kunit *test)
 }
 
 /*
- * A heap needs a way to allocate, has known properties only, and can be charged for
- * only if it has a size.
+ * A heap needs a way to allocate, has known properties only, and can be charged to a
+ * dmem region only if it has a size and is not of ordinary memory.
  */
 static void dma_heap_core_incomplete(struct kunit *test)
 {
@@ -225,8 +226,9 @@ static void dma_heap_core_incomplete(struct kunit *test)
 		{ .name = "kunit-incomplete", .ops = NULL },
 		{ .name = "kunit-incomplete", .ops = &empty_ops },
 		{ .name = "kunit-incomplete", .ops = &no_ops, .properties = ~0U },
-		{ .name = "kunit-incomplete", .ops = &no_ops,
-		  .dmem = "kunit/incomplete" },
+		{ .name = "kunit-incomplete", .ops = &no_ops, .dmem = "kunit/incomplete" },
+		{ .name = "kunit-incomplete", .ops = &no_ops, .dmem = "kunit/incomplete",
+		  .size = PAGE_SIZE, .memory = true },
 	};
 	unsigned int i;
 
@@ -240,6 +242,73 @@ static void dma_heap_core_incomplete(struct kunit *test)
 			expect_refused(test, &info, -EINVAL);
 	}
 	KUNIT_EXPECT_NULL(test, dma_heap_find("kunit-incomplete"));
+}
+
+/* What charging and uncharging were called with, and how often the heap had freed then. */
+static struct {
+	int error;
+	size_t size;
+	unsigned int charged;
+	unsigned int uncharged;
+	struct fake_heap *fake;
+	int freed;
+} charges;
+
+static int fake_charge(struct dma_heap *heap, size_t size, struct dma_heap_charge *charge)
+{
+	charge->size = size;
+	charge->objcg = (void *)&charges;
+	charges.size = size;
+	charges.charged++;
+
+	return charges.error;
+}
+
+static void fake_uncharge(struct dma_heap_charge *charge)
+{
+	/* what the buffer kept is what it was charged */
+	if (charge->size == charges.size && charge->objcg == (void *)&charges)
+		charges.uncharged++;
+	charges.freed = atomic_read(&charges.fake->freed);
+}
+
+/*
+ * A buffer is charged before its heap is asked for it, in whole pages, and uncharged
+ * when there comes nothing of it, or once the heap has freed it.
+ */
+static void dma_heap_core_charged(struct kunit *test)
+{
+	struct fake_heap *fake = fake_heap(test, "kunit-charged");
+	struct dma_buf *dmabuf;
+
+	memset(&charges, 0, sizeof(charges));
+	charges.fake = fake;
+	kunit_activate_static_stub(test, dma_heap_charge, fake_charge);
+	kunit_activate_static_stub(test, dma_heap_uncharge, fake_uncharge);
+
+	charges.error = -ENOMEM;
+	KUNIT_EXPECT_PTR_EQ(test, dma_heap_buffer_alloc(fake->heap, 1, O_RDWR, 0),
+			    ERR_PTR(-ENOMEM));
+	KUNIT_EXPECT_EQ(test, charges.size, PAGE_SIZE);
+	KUNIT_EXPECT_EQ(test, charges.charged, 1);
+	KUNIT_EXPECT_EQ(test, charges.uncharged, 0);
+	KUNIT_EXPECT_EQ(test, fake->len, 0);
+
+	charges.error = 0;
+	fake->error = -EIO;
+	KUNIT_EXPECT_PTR_EQ(test, dma_heap_buffer_alloc(fake->heap, 1, O_RDWR, 0),
+			    ERR_PTR(-EIO));
+	KUNIT_EXPECT_EQ(test, charges.charged, 2);
+	KUNIT_EXPECT_EQ(test, charges.uncharged, 1);
+
+	fake->error = 0;
+	dmabuf = dma_heap_buffer_alloc(fake->heap, PAGE_SIZE + 1, O_RDWR, 0);
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, dmabuf);
+	KUNIT_EXPECT_EQ(test, charges.size, 2 * PAGE_SIZE);
+	KUNIT_EXPECT_EQ(test, charges.uncharged, 1);
+	__fput_sync(dmabuf->file);
+	KUNIT_EXPECT_EQ(test, charges.uncharged, 2);
+	KUNIT_EXPECT_EQ(test, charges.freed, 1);
 }
 
 /* More than all of a heap is not even asked of it. */
@@ -259,12 +328,13 @@ static void dma_heap_core_size(struct kunit *test)
  * Heaps share a region by its name.  A buffer that is charged holds what it needs:
  * all heaps may go before it.
  */
-static void dma_heap_core_charged(struct kunit *test)
+static void dma_heap_core_dmem(struct kunit *test)
 {
 	struct dma_heap_export_info info = {
-		.name = "kunit-charged",
+		.name = "kunit-dmem",
+		.ops = &no_ops,
 		.size = 4 * PAGE_SIZE,
-		.dmem = "kunit/charged",
+		.dmem = "kunit/dmem",
 	};
 	struct fake_heap *fake, *second;
 	struct dma_buf *dmabuf;
@@ -273,14 +343,17 @@ static void dma_heap_core_charged(struct kunit *test)
 		kunit_skip(test, "this kernel has no dmem controller");
 
 	fake = heap_kunit_fake_info(test, info);
-	info.name = "kunit-charged-too";
+	info.name = "kunit-dmem-too";
+	info.size++;
+	expect_refused(test, &info, -EINVAL);
+	info.size--;
 	second = heap_kunit_fake_info(test, info);
 	fake->error = -EIO;
 	KUNIT_EXPECT_PTR_EQ(test, dma_heap_buffer_alloc(fake->heap, PAGE_SIZE, O_RDWR, 0),
 			    ERR_PTR(-EIO));
 	dmabuf = dma_heap_buffer_alloc(second->heap, PAGE_SIZE, O_RDWR, 0);
 	heap_kunit_put_later(test, dmabuf);
-	KUNIT_EXPECT_NOT_NULL(test, dma_heap_buffer_of(dmabuf)->dmem_pool);
+	KUNIT_EXPECT_NOT_NULL(test, dma_heap_buffer_of(dmabuf)->charge.dmem);
 
 	fake_heap_remove_now(test, fake);
 	fake_heap_remove_now(test, second);
@@ -821,8 +894,9 @@ static struct kunit_case dma_heap_core_cases[] = {
 	KUNIT_CASE(dma_heap_core_duplicate),
 	KUNIT_CASE_PARAM(dma_heap_core_name, name_gen_params),
 	KUNIT_CASE(dma_heap_core_incomplete),
-	KUNIT_CASE(dma_heap_core_size),
 	KUNIT_CASE(dma_heap_core_charged),
+	KUNIT_CASE(dma_heap_core_size),
+	KUNIT_CASE(dma_heap_core_dmem),
 	KUNIT_CASE(dma_heap_core_find),
 	KUNIT_CASE(dma_heap_core_again),
 	KUNIT_CASE(dma_heap_core_longest_name),

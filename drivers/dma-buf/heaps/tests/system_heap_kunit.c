@@ -199,104 +199,6 @@ static void system_heap_unmap_attrs(struct kunit *test)
 #define CC_CHUNKS	5
 #define CC_PAGES	20
 
-/* What the two functions that charge a page were called with. */
-static struct charge_calls {
-	struct page *charged[CC_PAGES];
-	unsigned int nr_charged;
-	unsigned int fail_at;
-	unsigned int uncharged[CC_PAGES];
-	unsigned int nr_strangers;
-	size_t size;
-} charge_calls;
-
-static int fake_charge(struct page *page)
-{
-	unsigned int n = charge_calls.nr_charged++;
-
-	if (n < CC_PAGES) {
-		charge_calls.charged[n] = page;
-		/* one reference of ours tells freed pages from others */
-		get_page(page);
-	}
-	charge_calls.size += page_size(page);
-
-	return n == charge_calls.fail_at ? -ENOMEM : 0;
-}
-
-static void fake_uncharge(struct page *page)
-{
-	unsigned int i;
-
-	for (i = 0; i < charge_calls.nr_charged && i < CC_PAGES; i++) {
-		if (charge_calls.charged[i] == page) {
-			charge_calls.uncharged[i]++;
-			/* no longer charged, and not yet freed */
-			if (page_count(page) > 1)
-				return;
-		}
-	}
-	charge_calls.nr_strangers++;
-}
-
-static void charge_begin(struct kunit *test, unsigned int fail_at)
-{
-	memset(&charge_calls, 0, sizeof(charge_calls));
-	charge_calls.fail_at = fail_at;
-	kunit_activate_static_stub(test, dma_heap_charge_page, fake_charge);
-	kunit_activate_static_stub(test, dma_heap_uncharge_page, fake_uncharge);
-}
-
-/* Whatever was charged is not charged any more, once for each page. */
-static void charge_end(struct kunit *test)
-{
-	unsigned int i;
-
-	KUNIT_EXPECT_EQ(test, charge_calls.nr_strangers, 0);
-	for (i = 0; i < charge_calls.nr_charged && i < CC_PAGES; i++) {
-		KUNIT_EXPECT_EQ_MSG(test, charge_calls.uncharged[i], i != charge_calls.fail_at,
-				    "chunk %u", i);
-		put_page(charge_calls.charged[i]);
-	}
-	kunit_deactivate_static_stub(test, dma_heap_charge_page);
-	kunit_deactivate_static_stub(test, dma_heap_uncharge_page);
-}
-
-/*
- * All of a buffer is charged, chunk by chunk, and uncharged when it is freed.  A
- * charge that fails, each in turn, fails the buffer: all chunks are given back.
- */
-static void system_heap_charged(struct kunit *test)
-{
-	const size_t len = CC_PAGES * PAGE_SIZE;
-	struct dma_buf *dmabuf;
-	unsigned int n, i, nr;
-
-	charge_begin(test, UINT_MAX);
-	dmabuf = dma_heap_buffer_alloc(system_heap(test), len, O_RDWR, 0);
-	if (!IS_ERR(dmabuf))
-		__fput_sync(dmabuf->file);
-	KUNIT_EXPECT_NOT_ERR_OR_NULL(test, dmabuf);
-	KUNIT_EXPECT_EQ(test, charge_calls.size, len);
-	nr = charge_calls.nr_charged;
-	charge_end(test);
-
-	for (n = 0; n < nr; n++) {
-		charge_begin(test, n);
-		dmabuf = dma_heap_buffer_alloc(system_heap(test), len, O_RDWR, 0);
-		if (!IS_ERR(dmabuf))
-			__fput_sync(dmabuf->file);
-		/* memory may be in other pieces than it was */
-		if (charge_calls.nr_charged > n) {
-			KUNIT_EXPECT_PTR_EQ(test, dmabuf, ERR_PTR(-ENOMEM));
-			KUNIT_EXPECT_EQ(test, charge_calls.nr_charged, n + 1);
-		}
-		for (i = 0; i < charge_calls.nr_charged && i < CC_PAGES; i++)
-			KUNIT_EXPECT_EQ_MSG(test, page_count(charge_calls.charged[i]), 1,
-					    "chunk %u", i);
-		charge_end(test);
-	}
-}
-
 /* What the two functions that change a page were called with. */
 struct cc_calls {
 	struct page *decrypted[CC_PAGES];
@@ -376,14 +278,12 @@ static void system_heap_cc_zeroed(struct kunit *test)
 	for (leaked = 0; leaked < 2; leaked++) {
 		calls = cc_calls(test, UINT_MAX);
 		calls->encrypt_error = leaked ? -EIO : 0;
-		charge_begin(test, UINT_MAX);
 		dmabuf = system_heap_alloc_buffer(system_heap(test), len, O_RDWR, true);
 		KUNIT_ASSERT_NOT_ERR_OR_NULL(test, dmabuf);
 		KUNIT_ASSERT_EQ(test, dma_buf_vmap_unlocked(dmabuf, &map), 0);
 		KUNIT_EXPECT_NULL(test, memchr_inv(map.vaddr, 0, len));
 		dma_buf_vunmap_unlocked(dmabuf, &map);
 		__fput_sync(dmabuf->file);
-		charge_end(test);
 
 		KUNIT_EXPECT_EQ(test, calls->nr_strangers, 0);
 		KUNIT_EXPECT_GT(test, calls->nr_decrypted, 0);
@@ -416,11 +316,9 @@ static void system_heap_cc_decrypt_fails(struct kunit *test)
 		struct dma_buf *dmabuf;
 
 		calls->encrypt_error = round & 1 ? -EIO : 0;
-		charge_begin(test, UINT_MAX);
 		/* with pages of 4 KiB one of 64 KiB and four more, if memory is not scarce */
 		dmabuf = system_heap_alloc_buffer(system_heap(test), CC_PAGES * PAGE_SIZE,
 						  O_RDWR, true);
-		charge_end(test);
 		KUNIT_ASSERT_PTR_EQ(test, dmabuf, ERR_PTR(-EIO));
 		KUNIT_ASSERT_EQ(test, calls->nr_decrypted, fail_at + 1);
 		KUNIT_EXPECT_EQ(test, calls->nr_strangers, 0);
@@ -447,7 +345,6 @@ static struct kunit_case system_heap_cases[] = {
 	KUNIT_CASE(system_heap_largest_first),
 	KUNIT_CASE(system_heap_too_large),
 	KUNIT_CASE(system_heap_unmap_attrs),
-	KUNIT_CASE(system_heap_charged),
 	KUNIT_CASE(system_heap_cc_zeroed),
 	KUNIT_CASE(system_heap_cc_decrypt_fails),
 	{}

@@ -1,0 +1,282 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Charging buffers of DMA-BUF heaps to cgroups
+ */
+
+#include <kunit/static_stub.h>
+#include <kunit/visibility.h>
+#include <linux/cgroup.h>
+#include <linux/cgroup_dmem.h>
+#include <linux/cleanup.h>
+#include <linux/container_of.h>
+#include <linux/dma-heap.h>
+#include <linux/err.h>
+#include <linux/errno.h>
+#include <linux/export.h>
+#include <linux/gfp.h>
+#include <linux/kref.h>
+#include <linux/list.h>
+#include <linux/memcontrol.h>
+#include <linux/minmax.h>
+#include <linux/mm.h>
+#include <linux/mutex.h>
+#include <linux/mmzone.h>
+#include <linux/pfn.h>
+#include <linux/rcupdate.h>
+#include <linux/scatterlist.h>
+#include <linux/sched/signal.h>
+#include <linux/sizes.h>
+#include <linux/slab.h>
+#include <linux/string.h>
+#include <linux/vmstat.h>
+
+#include "dma-heap-private.h"
+
+/**
+ * struct dma_heap_dmem - a region of the dmem cgroup controller
+ * @list:	entry in the list of regions
+ * @heaps:	heaps whose buffers are charged to it
+ * @region:	the region
+ * @size:	its size in bytes
+ * @name:	its name
+ */
+struct dma_heap_dmem {
+	struct list_head list;
+	struct kref heaps;
+	struct dmem_cgroup_region *region;
+	u64 size;
+	char name[];
+};
+
+/* Protects the list, and regions that are about to go. */
+static DEFINE_MUTEX(dmem_lock);
+static LIST_HEAD(dmem_regions);
+
+/*
+ * The region that heaps of some memory share, NULL without the controller, or an error
+ * pointer: -EINVAL when another heap states another size, or -ENOMEM.
+ */
+struct dma_heap_dmem *dma_heap_dmem_get(const char *name, u64 size)
+{
+	const struct dmem_cgroup_init init = { .size = size };
+	struct dma_heap_dmem *dmem;
+	int ret;
+
+	if (!IS_ENABLED(CONFIG_CGROUP_DMEM))
+		return NULL;
+
+	guard(mutex)(&dmem_lock);
+	list_for_each_entry(dmem, &dmem_regions, list) {
+		if (strcmp(dmem->name, name))
+			continue;
+		if (dmem->size != size)
+			return ERR_PTR(-EINVAL);
+		kref_get(&dmem->heaps);
+		return dmem;
+	}
+
+	dmem = kzalloc_flex(*dmem, name, strlen(name) + 1);
+	if (!dmem)
+		return ERR_PTR(-ENOMEM);
+	memcpy(dmem->name, name, strlen(name) + 1);
+	dmem->size = size;
+	kref_init(&dmem->heaps);
+	dmem->region = dmem_cgroup_register_region(&init, "%s", name);
+	if (IS_ERR(dmem->region)) {
+		ret = PTR_ERR(dmem->region);
+		kfree(dmem);
+		return ERR_PTR(ret);
+	}
+	list_add(&dmem->list, &dmem_regions);
+
+	return dmem;
+}
+
+static void dmem_free(struct kref *heaps)
+{
+	struct dma_heap_dmem *dmem = container_of(heaps, struct dma_heap_dmem, heaps);
+
+	list_del(&dmem->list);
+	mutex_unlock(&dmem_lock);
+	dmem_cgroup_unregister_region(dmem->region);
+	kfree(dmem);
+}
+
+/* What is charged stays so until it is uncharged, also if the region goes. */
+void dma_heap_dmem_put(struct dma_heap_dmem *dmem)
+{
+	if (dmem)
+		kref_put_mutex(&dmem->heaps, dmem_free, &dmem_lock);
+}
+
+static int charge_dmem(struct dma_heap_charge *charge, struct dma_heap_dmem *dmem, size_t size)
+{
+	int ret = dmem_cgroup_try_charge(dmem->region, size, &charge->dmem, NULL);
+
+	/* -EAGAIN is for those who evict something and try again. */
+	return ret == -EAGAIN ? -ENOMEM : ret;
+}
+
+#ifdef CONFIG_MEMCG
+/* The functions of memcg have an unsigned int for the number of bytes or pages. */
+#define MAX_STEP	SZ_1G
+/* For so much, memcg reclaims as long as that gets anywhere, and not a few times only. */
+#define MIN_STEP	(PAGE_SIZE << PAGE_ALLOC_COSTLY_ORDER)
+
+static void count_memcg(struct obj_cgroup *objcg, long nr)
+{
+	guard(rcu)();
+	mod_memcg_state(obj_cgroup_memcg(objcg), MEMCG_DMA_HEAP, nr);
+}
+
+static void uncharge_memcg(struct obj_cgroup *objcg, size_t size)
+{
+	size_t step;
+
+	for (; size; size -= step) {
+		step = min(size, MAX_STEP);
+		obj_cgroup_uncharge(objcg, step);
+	}
+}
+
+/* Reclaims, but does not invoke the OOM killer. */
+static int charge_memcg(struct dma_heap_charge *charge, size_t size)
+{
+	const gfp_t gfp = GFP_KERNEL | __GFP_RETRY_MAYFAIL | __GFP_NOWARN;
+	struct obj_cgroup *objcg;
+	size_t done, step, max_step = MAX_STEP;
+
+	objcg = get_obj_cgroup_from_current();
+	if (!objcg || obj_cgroup_is_root(objcg)) {
+		obj_cgroup_put(objcg);
+		return 0;
+	}
+
+	for (done = 0; done < size;) {
+		step = min(size - done, max_step);
+		if (!obj_cgroup_charge(objcg, gfp, step)) {
+			done += step;
+			continue;
+		}
+		if (!fatal_signal_pending(current) && max_step > MIN_STEP) {
+			max_step = MIN_STEP;
+			continue;
+		}
+		uncharge_memcg(objcg, done);
+		obj_cgroup_put(objcg);
+		return fatal_signal_pending(current) ? -EINTR : -ENOMEM;
+	}
+	charge->objcg = objcg;
+	count_memcg(objcg, PFN_DOWN(size));
+
+	return 0;
+}
+#else
+static void count_memcg(struct obj_cgroup *objcg, long nr)
+{
+}
+
+static void uncharge_memcg(struct obj_cgroup *objcg, size_t size)
+{
+}
+
+static int charge_memcg(struct dma_heap_charge *charge, size_t size)
+{
+	return 0;
+}
+#endif
+
+/* Add the pages of a buffer to those of its nodes, or take them away. */
+void dma_heap_count_pages(const struct dma_heap_buffer *buffer, bool add)
+{
+	struct pglist_data *pgdat = NULL;
+	struct scatterlist *sg;
+	unsigned int i;
+	long nr = 0;
+
+	if (!dma_heap_is_memory(buffer->heap) && !dma_heap_is_set_aside(buffer->heap))
+		return;
+
+	for_each_sgtable_sg(&buffer->table, sg, i) {
+		if (page_pgdat(sg_page(sg)) != pgdat && nr) {
+			mod_node_page_state(pgdat, NR_DMA_HEAP, add ? nr : -nr);
+			nr = 0;
+		}
+		pgdat = page_pgdat(sg_page(sg));
+		nr += PFN_DOWN(sg->length);
+	}
+	if (nr)
+		mod_node_page_state(pgdat, NR_DMA_HEAP, add ? nr : -nr);
+}
+
+/*
+ * Charge the cgroup of the caller for a buffer of @size bytes of a heap: 0, -ENOMEM
+ * when a limit does not allow it, or -EINTR when the task is being killed.
+ */
+VISIBLE_IF_KUNIT int dma_heap_charge(struct dma_heap *heap, size_t size,
+				     struct dma_heap_charge *charge)
+{
+	KUNIT_STATIC_STUB_REDIRECT(dma_heap_charge, heap, size, charge);
+
+	*charge = (struct dma_heap_charge) { .size = size };
+	/* The dmem controller would add it up before it finds that it is too much. */
+	if (dma_heap_size(heap) && size > dma_heap_size(heap))
+		return -ENOMEM;
+	if (dma_heap_dmem(heap))
+		return charge_dmem(charge, dma_heap_dmem(heap), size);
+	if (!dma_heap_is_memory(heap))
+		return 0;
+	/* Reclaim could not make room for it, however long it tries. */
+	if (PFN_DOWN(size) > totalram_pages())
+		return -ENOMEM;
+	if (!dma_heap_mem_accounting)
+		return 0;
+
+	return charge_memcg(charge, size);
+}
+EXPORT_SYMBOL_IF_KUNIT(dma_heap_charge);
+
+/* Undo it, whoever calls, and whether the cgroup still exists or not. */
+VISIBLE_IF_KUNIT void dma_heap_uncharge(struct dma_heap_charge *charge)
+{
+	KUNIT_STATIC_STUB_REDIRECT(dma_heap_uncharge, charge);
+
+	dmem_cgroup_uncharge(charge->dmem, charge->size);
+	if (!charge->objcg)
+		return;
+	count_memcg(charge->objcg, -(long)PFN_DOWN(charge->size));
+	uncharge_memcg(charge->objcg, charge->size);
+	obj_cgroup_put(charge->objcg);
+}
+EXPORT_SYMBOL_IF_KUNIT(dma_heap_uncharge);
+
+/* Does the kernel charge buffers of ordinary memory? */
+bool dma_heap_memory_charged(void)
+{
+	return dma_heap_mem_accounting && !mem_cgroup_disabled() && !mem_cgroup_kmem_disabled();
+}
+
+/* Does it charge buffers to dmem regions? */
+bool dma_heap_dmem_charged(void)
+{
+#ifdef CONFIG_CGROUP_DMEM
+	return cgroup_subsys_enabled(dmem_cgrp_subsys);
+#else
+	return false;
+#endif
+}
+
+/**
+ * dma_heap_gfp_account() - get the flag for memory that describes a buffer
+ *
+ * For what grows with a buffer, as its scatterlist does. The buffer itself is
+ * charged by the core.
+ *
+ * Context: Any context.
+ * Return: __GFP_ACCOUNT if memory is charged to cgroups, or 0.
+ */
+gfp_t dma_heap_gfp_account(void)
+{
+	return dma_heap_mem_accounting ? __GFP_ACCOUNT : 0;
+}
+EXPORT_SYMBOL_NS_GPL(dma_heap_gfp_account, "DMA_BUF_HEAP");
