@@ -16,14 +16,16 @@
 #include <linux/gfp.h>
 #include <linux/kref.h>
 #include <linux/list.h>
+#include <linux/lockdep.h>
 #include <linux/memcontrol.h>
 #include <linux/minmax.h>
 #include <linux/mm.h>
-#include <linux/mutex.h>
 #include <linux/mmzone.h>
+#include <linux/mutex.h>
 #include <linux/pfn.h>
 #include <linux/rcupdate.h>
 #include <linux/scatterlist.h>
+#include <linux/sched.h>
 #include <linux/sched/signal.h>
 #include <linux/sizes.h>
 #include <linux/slab.h>
@@ -48,7 +50,7 @@ struct dma_heap_dmem {
 	char name[];
 };
 
-/* Protects the list, and regions that are about to go. */
+/* Protects the list and the lifetime of regions. */
 static DEFINE_MUTEX(dmem_lock);
 static LIST_HEAD(dmem_regions);
 
@@ -96,17 +98,20 @@ static void dmem_free(struct kref *heaps)
 {
 	struct dma_heap_dmem *dmem = container_of(heaps, struct dma_heap_dmem, heaps);
 
+	lockdep_assert_held(&dmem_lock);
 	list_del(&dmem->list);
-	mutex_unlock(&dmem_lock);
+	/* before there can be another of that name */
 	dmem_cgroup_unregister_region(dmem->region);
 	kfree(dmem);
 }
 
-/* What is charged stays so until it is uncharged, also if the region goes. */
 void dma_heap_dmem_put(struct dma_heap_dmem *dmem)
 {
-	if (dmem)
-		kref_put_mutex(&dmem->heaps, dmem_free, &dmem_lock);
+	if (!dmem)
+		return;
+
+	guard(mutex)(&dmem_lock);
+	kref_put(&dmem->heaps, dmem_free);
 }
 
 static int charge_dmem(struct dma_heap_charge *charge, struct dma_heap_dmem *dmem, size_t size)
@@ -118,12 +123,15 @@ static int charge_dmem(struct dma_heap_charge *charge, struct dma_heap_dmem *dme
 }
 
 #ifdef CONFIG_MEMCG
-/* The functions of memcg have an unsigned int for the number of bytes or pages. */
-#define MAX_STEP	SZ_1G
+/*
+ * A charge counts before it is found to be too much, and others may fail for it. It
+ * is as large as those for huge pages, and no larger.
+ */
+#define MAX_STEP	SZ_2M
 /* For so much, memcg reclaims as long as that gets anywhere, and not a few times only. */
 #define MIN_STEP	(PAGE_SIZE << PAGE_ALLOC_COSTLY_ORDER)
 
-static void count_memcg(struct obj_cgroup *objcg, long nr)
+static void count_memcg(struct obj_cgroup *objcg, int nr)
 {
 	guard(rcu)();
 	mod_memcg_state(obj_cgroup_memcg(objcg), MEMCG_DMA_HEAP, nr);
@@ -135,16 +143,45 @@ static void uncharge_memcg(struct obj_cgroup *objcg, size_t size)
 
 	for (; size; size -= step) {
 		step = min(size, MAX_STEP);
+		count_memcg(objcg, -(int)PFN_DOWN(step));
 		obj_cgroup_uncharge(objcg, step);
 	}
 }
 
-/* Reclaims, but does not invoke the OOM killer. */
+/* Is it no more than a limit? If it is, all of the cgroup's memory makes no room. */
+static bool within_limits(struct obj_cgroup *objcg, size_t size)
+{
+	struct mem_cgroup *memcg;
+
+	guard(rcu)();
+	for (memcg = obj_cgroup_memcg(objcg); memcg; memcg = parent_mem_cgroup(memcg)) {
+		if (PFN_DOWN(size) > READ_ONCE(memcg->memory.max))
+			return false;
+	}
+
+	return true;
+}
+
+/*
+ * Reclaim if there is no room, but do not invoke the OOM killer. As long as there is
+ * room, do not even wait: above memory.high, each charge that may wait does, and the
+ * others have the task wait once, when it returns to userspace.
+ */
+static bool charge_step(struct obj_cgroup *objcg, size_t step)
+{
+	if (obj_cgroup_charge(objcg, GFP_NOWAIT | __GFP_NOWARN, step) &&
+	    obj_cgroup_charge(objcg, GFP_KERNEL | __GFP_RETRY_MAYFAIL | __GFP_NOWARN, step))
+		return false;
+	count_memcg(objcg, PFN_DOWN(step));
+
+	return true;
+}
+
 static int charge_memcg(struct dma_heap_charge *charge, size_t size)
 {
-	const gfp_t gfp = GFP_KERNEL | __GFP_RETRY_MAYFAIL | __GFP_NOWARN;
-	struct obj_cgroup *objcg;
 	size_t done, step, max_step = MAX_STEP;
+	struct obj_cgroup *objcg;
+	int ret = -ENOMEM;
 
 	objcg = get_obj_cgroup_from_current();
 	if (!objcg || obj_cgroup_is_root(objcg)) {
@@ -152,30 +189,34 @@ static int charge_memcg(struct dma_heap_charge *charge, size_t size)
 		return 0;
 	}
 
+	if (!within_limits(objcg, size))
+		goto err_put;
 	for (done = 0; done < size;) {
+		if (fatal_signal_pending(current)) {
+			ret = -EINTR;
+			goto err_uncharge;
+		}
 		step = min(size - done, max_step);
-		if (!obj_cgroup_charge(objcg, gfp, step)) {
+		if (charge_step(objcg, step))
 			done += step;
-			continue;
-		}
-		if (!fatal_signal_pending(current) && max_step > MIN_STEP) {
+		else if (step > MIN_STEP)
 			max_step = MIN_STEP;
-			continue;
-		}
-		uncharge_memcg(objcg, done);
-		obj_cgroup_put(objcg);
-		return fatal_signal_pending(current) ? -EINTR : -ENOMEM;
+		else
+			goto err_uncharge;
+		cond_resched();
 	}
 	charge->objcg = objcg;
-	count_memcg(objcg, PFN_DOWN(size));
 
 	return 0;
+
+err_uncharge:
+	uncharge_memcg(objcg, done);
+err_put:
+	obj_cgroup_put(objcg);
+
+	return ret;
 }
 #else
-static void count_memcg(struct obj_cgroup *objcg, long nr)
-{
-}
-
 static void uncharge_memcg(struct obj_cgroup *objcg, size_t size)
 {
 }
@@ -213,8 +254,7 @@ void dma_heap_count_pages(const struct dma_heap_buffer *buffer, bool add)
  * Charge the cgroup of the caller for a buffer of @size bytes of a heap: 0, -ENOMEM
  * when a limit does not allow it, or -EINTR when the task is being killed.
  */
-VISIBLE_IF_KUNIT int dma_heap_charge(struct dma_heap *heap, size_t size,
-				     struct dma_heap_charge *charge)
+int dma_heap_charge(struct dma_heap *heap, size_t size, struct dma_heap_charge *charge)
 {
 	KUNIT_STATIC_STUB_REDIRECT(dma_heap_charge, heap, size, charge);
 
@@ -237,14 +277,13 @@ VISIBLE_IF_KUNIT int dma_heap_charge(struct dma_heap *heap, size_t size,
 EXPORT_SYMBOL_IF_KUNIT(dma_heap_charge);
 
 /* Undo it, whoever calls, and whether the cgroup still exists or not. */
-VISIBLE_IF_KUNIT void dma_heap_uncharge(struct dma_heap_charge *charge)
+void dma_heap_uncharge(struct dma_heap_charge *charge)
 {
 	KUNIT_STATIC_STUB_REDIRECT(dma_heap_uncharge, charge);
 
 	dmem_cgroup_uncharge(charge->dmem, charge->size);
 	if (!charge->objcg)
 		return;
-	count_memcg(charge->objcg, -(long)PFN_DOWN(charge->size));
 	uncharge_memcg(charge->objcg, charge->size);
 	obj_cgroup_put(charge->objcg);
 }

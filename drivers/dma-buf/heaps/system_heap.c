@@ -253,10 +253,6 @@ VISIBLE_IF_KUNIT struct dma_buf *system_heap_alloc_buffer(struct dma_heap *heap,
 	struct dma_buf *dmabuf;
 	int ret;
 
-	/* Reclaim cannot satisfy this. */
-	if (system->dma32 && (u64)len > SZ_4G)
-		return ERR_PTR(-ENOMEM);
-
 	buffer = kzalloc_obj(*buffer, GFP_KERNEL | MAYFAIL_GFP | dma_heap_gfp_account());
 	if (!buffer)
 		return ERR_PTR(-ENOMEM);
@@ -325,6 +321,7 @@ static int __init system_heap_add(struct system_heap *system)
 		.priv = system,
 		.properties = system->uncached ? DMA_HEAP_WRITE_COMBINED : 0,
 		.memory = true,
+		.size = system->dma32 ? SZ_4G : 0,
 	};
 	struct dma_heap *heap = dma_heap_add(&exp_info);
 

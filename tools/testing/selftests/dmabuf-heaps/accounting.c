@@ -505,6 +505,7 @@ TEST(attribute)
 		if (!strncmp(entry->d_name, "system", 6)) {
 			if (memory >= 0)
 				EXPECT_STREQ(memory ? "memory" : "none", line);
+			EXPECT_TRUE(!strcmp(line, "memory") || !strcmp(line, "none"));
 		} else if (!strncmp(entry->d_name, "default_cma_region", 18) && dmem > 0) {
 			EXPECT_STREQ("dmem:cma/default_cma_region", line);
 		} else if (strcmp(line, "none")) {
@@ -674,8 +675,8 @@ static long long large_chunks(void)
 }
 
 /*
- * A group that page cache has filled up to its limit gets chunks as large as an
- * empty one gets, because clean pages are reclaimed.
+ * A group that is filled up to its limit with what can be reclaimed, as page cache is,
+ * gets chunks as large as an empty one gets.
  */
 TEST_F_TIMEOUT(memory, full, 120)
 {
@@ -708,11 +709,13 @@ TEST_F_TIMEOUT(memory, high, 120)
 	struct timespec begin, end;
 
 	ASSERT_TRUE(write_file(self->group.inner, "memory.high", "16M"));
+	ASSERT_TRUE(write_file(self->group.inner, "memory.max", "96M"));
 	clock_gettime(CLOCK_MONOTONIC, &begin);
 	ASSERT_EQ(0, member_alloc(&self->member, variant->heap, 64 * MIB));
+	ASSERT_EQ(ENOMEM, member_alloc(&self->member, variant->heap, 64 * MIB));
 	clock_gettime(CLOCK_MONOTONIC, &end);
-	/* two seconds at most in the call, and two at its end */
-	EXPECT_GT(10, end.tv_sec - begin.tv_sec);
+	/* two seconds at most in a call, and two at its end */
+	EXPECT_GT(15, end.tv_sec - begin.tv_sec);
 	/* a task that waits again and again would not end in time */
 	ASSERT_TRUE(write_file(self->group.inner, "memory.high", "max"));
 }
@@ -962,7 +965,7 @@ TEST_F(dmem, too_large)
 		EXPECT_EQ(ENOMEM, member_alloc(&self->member, heap, lengths[i]));
 		EXPECT_EQ(0, dmem_current(self->group.inner, self->region));
 	}
-	EXPECT_GE(all, read_number(self->group.inner, "dmem.peak", self->region));
+	EXPECT_EQ(0, read_number(self->group.inner, "dmem.peak", self->region));
 }
 
 /* The charge stays with the buffer, whoever has it, when its task and its group are gone. */
@@ -1024,7 +1027,7 @@ TEST_F_TIMEOUT(dmem, faults, 300)
 		EXPECT_EQ(result & ~FAULT_HIT ? 0 : 4 * MIB,
 			  dmem_current(self->group.inner, self->region));
 		failed += result == (ENOMEM | FAULT_HIT);
-	} while (result != -1 && result & FAULT_HIT);
+	} while (result != -1 && result & FAULT_HIT && order.fail_nth < 1000);
 	EXPECT_EQ(0, result);
 	EXPECT_LT(0, failed);
 }
