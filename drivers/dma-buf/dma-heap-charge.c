@@ -124,8 +124,8 @@ static int charge_dmem(struct dma_heap_charge *charge, struct dma_heap_dmem *dme
 
 #ifdef CONFIG_MEMCG
 /*
- * A charge counts before it is found to be too much, and others may fail for it. It
- * is as large as those for huge pages, and no larger.
+ * A charge is added up before it is found to be too much, and others may fail for it.
+ * So it is no larger than one for a huge page of x86.
  */
 #define MAX_STEP	SZ_2M
 /* For so much, memcg reclaims as long as that gets anywhere, and not a few times only. */
@@ -148,7 +148,7 @@ static void uncharge_memcg(struct obj_cgroup *objcg, size_t size)
 	}
 }
 
-/* Is it no more than a limit? If it is, all of the cgroup's memory makes no room. */
+/* False if @size exceeds a limit: then no reclaim can make room for it. */
 static bool within_limits(struct obj_cgroup *objcg, size_t size)
 {
 	struct mem_cgroup *memcg;
@@ -250,6 +250,12 @@ void dma_heap_count_pages(const struct dma_heap_buffer *buffer, bool add)
 		mod_node_page_state(pgdat, NR_DMA_HEAP, add ? nr : -nr);
 }
 
+/* Does the kernel charge buffers of ordinary memory? */
+bool dma_heap_memory_charged(void)
+{
+	return dma_heap_mem_accounting && !mem_cgroup_disabled() && !mem_cgroup_kmem_disabled();
+}
+
 /*
  * Charge the cgroup of the caller for a buffer of @size bytes of a heap: 0, -ENOMEM
  * when a limit does not allow it, or -EINTR when the task is being killed.
@@ -269,7 +275,7 @@ int dma_heap_charge(struct dma_heap *heap, size_t size, struct dma_heap_charge *
 	/* Reclaim could not make room for it, however long it tries. */
 	if (PFN_DOWN(size) > totalram_pages())
 		return -ENOMEM;
-	if (!dma_heap_mem_accounting)
+	if (!dma_heap_memory_charged())
 		return 0;
 
 	return charge_memcg(charge, size);
@@ -288,12 +294,6 @@ void dma_heap_uncharge(struct dma_heap_charge *charge)
 	obj_cgroup_put(charge->objcg);
 }
 EXPORT_SYMBOL_IF_KUNIT(dma_heap_uncharge);
-
-/* Does the kernel charge buffers of ordinary memory? */
-bool dma_heap_memory_charged(void)
-{
-	return dma_heap_mem_accounting && !mem_cgroup_disabled() && !mem_cgroup_kmem_disabled();
-}
 
 /* Does it charge buffers to dmem regions? */
 bool dma_heap_dmem_charged(void)

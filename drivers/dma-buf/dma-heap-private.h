@@ -23,7 +23,7 @@ struct sg_table;
  * @buffers:	number of buffers
  * @bytes:	sum of the sizes of these buffers
  * @peak:	highest value that @bytes has had
- * @failures:	number of allocations that the heap has failed
+ * @failures:	number of allocations that the heap has failed, or a limit
  */
 struct dma_heap_counters {
 	u64 buffers;
@@ -59,13 +59,13 @@ bool dma_heap_is_memory(struct dma_heap *heap);
 bool dma_heap_is_set_aside(struct dma_heap *heap);
 /* How many bytes it has, or 0 if there is no such number */
 u64 dma_heap_size(struct dma_heap *heap);
-/* What else its buffers are charged to, or NULL */
+/* The dmem region that its buffers are charged to, or NULL */
 struct dma_heap_dmem *dma_heap_dmem(struct dma_heap *heap);
 
-bool dma_heap_memory_charged(void);
 bool dma_heap_dmem_charged(void);
 struct dma_heap_dmem *dma_heap_dmem_get(const char *name, u64 size);
 void dma_heap_dmem_put(struct dma_heap_dmem *dmem);
+bool dma_heap_memory_charged(void);
 int dma_heap_charge(struct dma_heap *heap, size_t size, struct dma_heap_charge *charge);
 void dma_heap_uncharge(struct dma_heap_charge *charge);
 void dma_heap_count_pages(const struct dma_heap_buffer *buffer, bool add);

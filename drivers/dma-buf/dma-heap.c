@@ -761,7 +761,7 @@ EXPORT_SYMBOL_NS_GPL(dma_heap_add_alias, "DMA_BUF_HEAP");
  * the last one is gone, which may be before this function returns. The caller
  * must not use the heap any more. See the section on heap lifetime.
  *
- * Context: Process context. May sleep, as long as the owner takes to allocate
+ * Context: Process context. May sleep, as long as it takes to charge and to allocate
  * a buffer. The caller must hold no lock that the allocate operation takes.
  */
 void dma_heap_remove(struct dma_heap *heap)

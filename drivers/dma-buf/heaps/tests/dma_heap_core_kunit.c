@@ -256,8 +256,7 @@ static struct {
 
 static int fake_charge(struct dma_heap *heap, size_t size, struct dma_heap_charge *charge)
 {
-	charge->size = size;
-	charge->objcg = (void *)&charges;
+	*charge = (struct dma_heap_charge) { .size = size, .objcg = (void *)&charges };
 	charges.size = size;
 	charges.charged++;
 
@@ -274,7 +273,7 @@ static void fake_uncharge(struct dma_heap_charge *charge)
 
 /*
  * A buffer is charged before its heap is asked for it, in whole pages, and uncharged
- * when there comes nothing of it, or once the heap has freed it.
+ * when the allocation fails, or once the heap has freed it.
  */
 static void dma_heap_core_charged(struct kunit *test)
 {
