@@ -308,9 +308,9 @@ static int alloc_with_fault(int heap, uint64_t len, unsigned int nth, bool *hit)
 		_exit(1);
 	buf = heap_alloc(heap, len);
 	error = errno;
-	/* what is left of the count; this call may be the one that fails */
+	/* what is left of the count; these calls may be those that fail, once */
 	*hit = pread(fd, text, sizeof(text), 0) > 0 && text[0] == '0';
-	if (!*hit && pwrite(fd, "0", 1, 0) != 1)
+	if (!*hit && pwrite(fd, "0", 1, 0) != 1 && pwrite(fd, "0", 1, 0) != 1)
 		_exit(1);
 	close(fd);
 	errno = error;
@@ -830,11 +830,21 @@ FIXTURE(dmem)
 	struct heap_group group;
 	struct member member;
 	char region[512];
-	/* the setting of failslab as it was, if it was changed */
-	char ignore_gfp_wait[16];
+	/* settings of faults as they were, if they were changed */
+	char saved[4][16];
 };
 
-#define FAILSLAB "/sys/kernel/debug/failslab"
+#define FAULTS "/sys/kernel/debug/"
+
+/* All slab allocations of the task may fail, and say nothing about it. */
+static const struct {
+	const char *dir, *file, *value;
+} settings[4] = {
+	{ .dir = FAULTS "failslab", .file = "ignore-gfp-wait", .value = "N" },
+	{ .dir = FAULTS "failslab", .file = "verbose", .value = "0" },
+	{ .dir = FAULTS "fail_page_alloc", .file = "verbose", .value = "0" },
+	{ .dir = FAULTS "fail_usercopy", .file = "verbose", .value = "0" },
+};
 
 FIXTURE_VARIANT(dmem)
 {
@@ -907,8 +917,10 @@ FIXTURE_TEARDOWN(dmem)
 
 	if (!self->group.outer[0])
 		return;
-	if (self->ignore_gfp_wait[0])
-		write_file(FAILSLAB, "ignore-gfp-wait", self->ignore_gfp_wait);
+	for (i = 0; i < 4; i++) {
+		if (self->saved[i][0])
+			write_file(settings[i].dir, settings[i].file, self->saved[i]);
+	}
 	member_end(&self->member);
 	for (i = 0; i < 100 && dmem_current(self->group.outer, self->region); i++)
 		usleep(20000);
@@ -1055,12 +1067,18 @@ TEST_F_TIMEOUT(dmem, faults, 300)
 {
 	struct order order = { .what = ALLOC, .len = 4 * MIB };
 	unsigned int failed = 0;
-	int result;
+	char path[128];
+	int result, i;
 
-	if (access("/proc/self/fail-nth", F_OK) ||
-	    !read_line(FAILSLAB "/ignore-gfp-wait", self->ignore_gfp_wait,
-		       sizeof(self->ignore_gfp_wait)) ||
-	    !write_file(FAILSLAB, "ignore-gfp-wait", "N"))
+	if (access("/proc/self/fail-nth", F_OK))
+		SKIP(return, "no fail-nth in this kernel");
+	for (i = 0; i < 4; i++) {
+		snprintf(path, sizeof(path), "%s/%s", settings[i].dir, settings[i].file);
+		/* not every kernel has all kinds of faults */
+		if (read_line(path, self->saved[i], sizeof(self->saved[i])))
+			write_file(settings[i].dir, settings[i].file, settings[i].value);
+	}
+	if (!self->saved[0][0])
 		SKIP(return, "no fail-nth in this kernel");
 	snprintf(order.heap, sizeof(order.heap), "%s", dmem_heap(variant->heap));
 
