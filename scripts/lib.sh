@@ -52,7 +52,9 @@ export GIT_OPTIONAL_LOCKS=0 GIT_EDITOR=: GIT_PAGER=cat
 # What ccache keeps is in the user's own place, unless there is none, and serves
 # every clone: neither the folder nor user, host and time get into an object.
 [ -n "${CCACHE_DIR:-}" ] || [ -w "${HOME:-}" ] || export CCACHE_DIR=$BUILD/ccache
-export CCACHE_DEPEND=1 CCACHE_BASEDIR=$BUILD CCACHE_NOHASHDIR=1
+# Not in the depend mode: that does not see that a file includes others by .incbin, and
+# a kernel could have another one's image in it. The namespace leaves behind what it kept.
+export CCACHE_NODEPEND=1 CCACHE_BASEDIR=$BUILD CCACHE_NOHASHDIR=1 CCACHE_NAMESPACE=dma-buf-heaps
 export KBUILD_BUILD_TIMESTAMP=@0 KBUILD_BUILD_USER=heaps KBUILD_BUILD_HOST=heaps
 unset GIT_DIR GIT_WORK_TREE GIT_INDEX_FILE MAKEFLAGS KBUILD_OUTPUT ARCH CROSS_COMPILE
 
@@ -257,9 +259,10 @@ unexported() {
 
 # ---- variants -------------------------------------------------------------
 
-VARIANTS="x86_64 x86_64-debug x86_64-nolegacy x86_64-small arm64 arm64-nolegacy arm64-16k"
+VARIANTS="x86_64 x86_64-debug x86_64-nolegacy x86_64-small arm64 arm64-nolegacy arm64-16k arm"
 BUILD_PACKAGES=(bc binutils bison ccache cpio flex gcc libc6-dev libelf-dev
 	libssl-dev make perl procps python3 rsync xz-utils git)
+PICTURE_PACKAGES=(device-tree-compiler gcc-arm-linux-gnueabihf libc6-dev-armhf-cross qemu-system-arm)
 
 CHECK_PACKAGES=(git quilt b4 patch perl codespell python3 python3-git python3-ply python3-sphinx python3-yaml sparse shellcheck)
 
@@ -268,7 +271,7 @@ variant() {
 	local machine=${1%%-*} extra=${1#"${1%%-*}"}
 
 	case $1 in
-	x86_64|x86_64-debug|x86_64-nolegacy|x86_64-small|arm64|arm64-nolegacy|arm64-16k) [ "$(uname -m)" = x86_64 ] || die "kernels are built on x86_64 machines only" ;;
+	x86_64|x86_64-debug|x86_64-nolegacy|x86_64-small|arm64|arm64-nolegacy|arm64-16k|arm) [ "$(uname -m)" = x86_64 ] || die "kernels are built on x86_64 machines only" ;;
 	*) die "there is no variant '$1'; there are: $VARIANTS" ;;
 	esac
 	V_FRAGMENTS=(common "$machine" ${extra:+"${extra#-}"})
@@ -277,6 +280,8 @@ variant() {
 	x86_64) V_ARCH=x86_64 V_CROSS='' V_IMAGE=arch/x86/boot/bzImage ;;
 	arm64) V_ARCH=arm64 V_CROSS=aarch64-linux-gnu- V_IMAGE=arch/arm64/boot/Image
 		V_PACKAGES+=(gcc-aarch64-linux-gnu libc6-dev-arm64-cross gcc-arm-linux-gnueabihf libc6-dev-armhf-cross) ;;
+	arm) V_ARCH=arm V_CROSS=arm-linux-gnueabihf- V_IMAGE=arch/arm/boot/zImage
+		V_PACKAGES+=(gcc-arm-linux-gnueabihf libc6-dev-armhf-cross) ;;
 	esac
 }
 

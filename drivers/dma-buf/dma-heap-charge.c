@@ -256,6 +256,15 @@ bool dma_heap_memory_charged(void)
 	return dma_heap_mem_accounting && !mem_cgroup_disabled() && !mem_cgroup_kmem_disabled();
 }
 
+/* Could the heap ever have a buffer of that size? */
+bool dma_heap_can_hold(struct dma_heap *heap, size_t size)
+{
+	if (dma_heap_size(heap) && size > dma_heap_size(heap))
+		return false;
+
+	return !dma_heap_is_memory(heap) || PFN_DOWN(size) <= totalram_pages();
+}
+
 /*
  * Charge the cgroup of the caller for a buffer of @size bytes of a heap: 0, -ENOMEM
  * when a limit does not allow it, or -EINTR when the task is being killed.
@@ -265,16 +274,16 @@ int dma_heap_charge(struct dma_heap *heap, size_t size, struct dma_heap_charge *
 	KUNIT_STATIC_STUB_REDIRECT(dma_heap_charge, heap, size, charge);
 
 	*charge = (struct dma_heap_charge) { .size = size };
-	/* The dmem controller would add it up before it finds that it is too much. */
-	if (dma_heap_size(heap) && size > dma_heap_size(heap))
+	/*
+	 * The dmem controller would add it up before it finds that it is too much, and
+	 * reclaim could not make room for it, however long it tries.
+	 */
+	if (!dma_heap_can_hold(heap, size))
 		return -ENOMEM;
 	if (dma_heap_dmem(heap))
 		return charge_dmem(charge, dma_heap_dmem(heap), size);
 	if (!dma_heap_is_memory(heap))
 		return 0;
-	/* Reclaim could not make room for it, however long it tries. */
-	if (PFN_DOWN(size) > totalram_pages())
-		return -ENOMEM;
 	if (!dma_heap_memory_charged())
 		return 0;
 

@@ -15,8 +15,32 @@ struct dma_heap;
 struct dma_heap_buffer;
 struct dma_heap_charge;
 struct dma_heap_dmem;
+struct dma_heap_info;
 struct scatterlist;
 struct sg_table;
+
+/**
+ * enum dma_heap_failure - why a buffer was not allocated
+ * @DMA_HEAP_FAILURE_ARGUMENT:	flags or a length that no heap takes; the heap was not
+ *				asked
+ * @DMA_HEAP_FAILURE_LIMIT:	the limit of a cgroup
+ * @DMA_HEAP_FAILURE_MEMORY:	not enough memory is free
+ * @DMA_HEAP_FAILURE_CONTIGUOUS: enough memory is free, but not in one piece, or, most
+ *				likely, some of it could not be migrated
+ * @DMA_HEAP_FAILURE_KILLED:	a fatal signal
+ * @DMA_HEAP_FAILURE_OTHER:	anything else: enough memory is free, or the heap does not
+ *				know how much is
+ * @DMA_HEAP_FAILURES:		number of reasons
+ */
+enum dma_heap_failure {
+	DMA_HEAP_FAILURE_ARGUMENT,
+	DMA_HEAP_FAILURE_LIMIT,
+	DMA_HEAP_FAILURE_MEMORY,
+	DMA_HEAP_FAILURE_CONTIGUOUS,
+	DMA_HEAP_FAILURE_KILLED,
+	DMA_HEAP_FAILURE_OTHER,
+	DMA_HEAP_FAILURES,
+};
 
 /**
  * struct dma_heap_counters - usage of a heap
@@ -24,12 +48,14 @@ struct sg_table;
  * @bytes:	sum of the sizes of these buffers
  * @peak:	highest value that @bytes has had
  * @failures:	number of allocations that the heap has failed, or a limit
+ * @reasons:	the same by reason, and what the heap was not asked for
  */
 struct dma_heap_counters {
 	u64 buffers;
 	u64 bytes;
 	u64 peak;
 	u64 failures;
+	u64 reasons[DMA_HEAP_FAILURES];
 };
 
 /* How many bytes of a buffer share an entry of the index of its chunks */
@@ -62,6 +88,7 @@ u64 dma_heap_size(struct dma_heap *heap);
 /* The dmem region that its buffers are charged to, or NULL */
 struct dma_heap_dmem *dma_heap_dmem(struct dma_heap *heap);
 
+bool dma_heap_can_hold(struct dma_heap *heap, size_t size);
 bool dma_heap_dmem_charged(void);
 struct dma_heap_dmem *dma_heap_dmem_get(const char *name, u64 size);
 void dma_heap_dmem_put(struct dma_heap_dmem *dmem);
@@ -76,6 +103,7 @@ void dma_heap_unexport(struct dma_heap *heap, size_t size);
 
 #if IS_ENABLED(CONFIG_KUNIT)
 dev_t dma_heap_kunit_devt(struct dma_heap *heap);
+int dma_heap_get_info(struct dma_heap *heap, struct dma_heap_info *info);
 void dma_heap_kunit_counters(struct dma_heap *heap, struct dma_heap_counters *counters);
 
 int dma_heap_buffer_copy_table(const struct sg_table *from, struct sg_table *to);

@@ -9,6 +9,8 @@
 #define pr_fmt(fmt) "dma_heap: " fmt
 
 #include <kunit/visibility.h>
+#include <linux/array_size.h>
+#include <linux/bitops.h>
 #include <linux/cdev.h>
 #include <linux/cleanup.h>
 #include <linux/ctype.h>
@@ -26,6 +28,7 @@
 #include <linux/limits.h>
 #include <linux/list.h>
 #include <linux/lockdep.h>
+#include <linux/log2.h>
 #include <linux/minmax.h>
 #include <linux/module.h>
 #include <linux/mutex.h>
@@ -51,8 +54,8 @@
  * A heap exists from dma_heap_add() to dma_heap_remove(), which its owner
  * calls. Three things can be in use when it is removed:
  *
- * - A call of the heap's allocate operation. dma_heap_remove() waits for it.
- *   Later calls fail with -ENODEV. Copies from and to userspace are not waited
+ * - A call of the heap's allocate or get_info operation. dma_heap_remove() waits
+ *   for it. Later calls fail with -ENODEV. Copies from and to userspace are not waited
  *   for, because userspace can block them for any time.
  * - An open file of the heap's node. It stays open and its ioctls fail with
  *   -ENODEV. It holds the memory of struct dma_heap, which belongs to the core,
@@ -69,8 +72,10 @@
 /* How many heaps there can be, and removed ones with open files or buffers */
 #define DMA_HEAP_MINORS 128
 
-#define DMA_HEAP_VALID_PROPERTIES \
-	(DMA_HEAP_CONTIGUOUS | DMA_HEAP_WRITE_COMBINED | DMA_HEAP_PROTECTED)
+#define DMA_HEAP_PROPERTIES	DMA_HEAP_CONTIGUOUS
+#define DMA_HEAP_RESTRICTIONS \
+	(DMA_HEAP_PROTECTED | DMA_HEAP_WRITE_COMBINED | DMA_HEAP_CC_SHARED | \
+	 DMA_HEAP_DEDICATED)
 
 /**
  * struct dma_heap - a heap of memory from which buffers can be allocated
@@ -79,8 +84,8 @@
  * @cdev:	character device; an open file holds @dev through it
  * @users:	held by the owner, until dma_heap_remove(), and by each buffer;
  *		the last one calls the release operation and puts @dev
- * @busy:	held for reading while the owner allocates, and for writing by
- *		dma_heap_remove() to wait for that
+ * @busy:	held for reading while the owner allocates or is asked what it has, and
+ *		for writing by dma_heap_remove() to wait for that
  * @list:	entry in the list of heaps
  * @real:	for an alias, the heap that it refers to, whose device it holds;
  *		otherwise the heap itself. An alias has no operations and
@@ -88,7 +93,7 @@
  * @owner:	module that @ops belongs to
  * @ops:	operations of the owner
  * @priv:	data of the owner
- * @properties:	bits of &enum dma_heap_property
+ * @properties:	bits of &enum dma_heap_property and &enum dma_heap_restriction
  * @memory:	buffers are pages of the page allocator
  * @size:	how many bytes the heap has, or 0 if there is no such number
  * @dmem:	what buffers are charged to in place of memory, or NULL
@@ -99,7 +104,7 @@
  * @removed:	the heap was removed, or was not added completely; written
  *		under dma_heaps_lock
  *
- * Lock order: @busy -> any lock that the owner takes to allocate. The owner
+ * Lock order: @busy -> any lock that the owner's operations take. The owner
  * must not hold such a lock when it removes the heap. dma_heaps_lock and @busy
  * are not nested. Userspace memory is not accessed under @busy.
  */
@@ -161,16 +166,38 @@ static void dma_heap_uncount_buffer(struct dma_heap *heap, size_t size)
 	c->bytes -= size;
 }
 
-static void dma_heap_count_failure(struct dma_heap *heap)
+static void dma_heap_count_failure(struct dma_heap *heap, enum dma_heap_failure reason)
 {
 	guard(spinlock)(&heap->counters_lock);
-	heap->counters.failures++;
+	heap->counters.reasons[reason]++;
+	if (reason != DMA_HEAP_FAILURE_ARGUMENT)
+		heap->counters.failures++;
 }
+
+/* Properties and restrictions by their bits */
+static const char * const dma_heap_property_names[] = {
+	[ilog2(DMA_HEAP_CONTIGUOUS)] = "contiguous",
+	[ilog2(DMA_HEAP_PROTECTED)] = "protected",
+	[ilog2(DMA_HEAP_WRITE_COMBINED)] = "write-combined",
+	[ilog2(DMA_HEAP_CC_SHARED)] = "cc-shared",
+	[ilog2(DMA_HEAP_DEDICATED)] = "dedicated",
+};
+
+static const char * const dma_heap_failures[] = {
+	[DMA_HEAP_FAILURE_ARGUMENT] = "argument",
+	[DMA_HEAP_FAILURE_LIMIT] = "limit",
+	[DMA_HEAP_FAILURE_MEMORY] = "memory",
+	[DMA_HEAP_FAILURE_CONTIGUOUS] = "contiguous",
+	[DMA_HEAP_FAILURE_KILLED] = "killed",
+	[DMA_HEAP_FAILURE_OTHER] = "other",
+};
 
 static int dma_heap_counters_show(struct seq_file *s, void *unused)
 {
 	struct dma_heap *heap = s->private;
+	const unsigned long bits = heap->properties;
 	struct dma_heap_counters c;
+	unsigned int i;
 
 	scoped_guard(spinlock, &heap->counters_lock)
 		c = heap->counters;
@@ -179,10 +206,12 @@ static int dma_heap_counters_show(struct seq_file *s, void *unused)
 	seq_printf(s, "bytes: %llu\n", c.bytes);
 	seq_printf(s, "peak: %llu\n", c.peak);
 	seq_printf(s, "failures: %llu\n", c.failures);
-	seq_printf(s, "properties:%s%s%s\n",
-		   heap->properties & DMA_HEAP_CONTIGUOUS ? " contiguous" : "",
-		   heap->properties & DMA_HEAP_WRITE_COMBINED ? " write-combined" : "",
-		   heap->properties & DMA_HEAP_PROTECTED ? " protected" : "");
+	seq_puts(s, "properties:");
+	for_each_set_bit(i, &bits, ARRAY_SIZE(dma_heap_property_names))
+		seq_printf(s, " %s", dma_heap_property_names[i]);
+	seq_putc(s, '\n');
+	for (i = 0; i < DMA_HEAP_FAILURES; i++)
+		seq_printf(s, "failures_%s: %llu\n", dma_heap_failures[i], c.reasons[i]);
 
 	return 0;
 }
@@ -225,13 +254,14 @@ static void dma_heap_leave(struct dma_heap *heap)
  * time have no more memory than they may.
  */
 static struct dma_buf *dma_heap_allocate(struct dma_heap *heap, size_t size,
-					 u32 fd_flags, u64 heap_flags)
+					 u32 fd_flags, u64 heap_flags, bool *charged)
 {
 	struct dma_heap_charge charge;
 	struct dma_buf *dmabuf;
 	int ret;
 
 	ret = dma_heap_charge(heap, size, &charge);
+	*charged = !ret;
 	if (ret)
 		return ERR_PTR(ret);
 
@@ -242,6 +272,49 @@ static struct dma_buf *dma_heap_allocate(struct dma_heap *heap, size_t size,
 		dma_heap_buffer_of(dmabuf)->charge = charge;
 
 	return dmabuf;
+}
+
+/* Fill in what a heap is and has; @info is zero. */
+static void dma_heap_fill_info(struct dma_heap *heap, struct dma_heap_info *info)
+{
+	info->properties = heap->properties & DMA_HEAP_PROPERTIES;
+	info->restrictions = heap->properties & DMA_HEAP_RESTRICTIONS;
+	info->granule = PAGE_SIZE;
+	if (heap->ops->get_info) {
+		info->size = heap->size;
+		heap->ops->get_info(heap, info);
+		/* no more than dma_heap_buffer_alloc() takes */
+		info->largest = min_t(u64, info->largest, PAGE_ALIGN_DOWN(SIZE_MAX));
+	}
+}
+
+/*
+ * Why has it failed?  @largest is the length of the largest buffer that there is memory
+ * for now, or 0 if memory is not the reason, or the heap does not know.
+ */
+static enum dma_heap_failure dma_heap_failure_reason(struct dma_heap *heap, size_t size,
+						     int error, bool charged, u64 *largest)
+{
+	struct dma_heap_info info = {};
+
+	if (error == -EINTR)
+		return DMA_HEAP_FAILURE_KILLED;
+	if (error != -ENOMEM)
+		return DMA_HEAP_FAILURE_OTHER;
+	if (!charged && dma_heap_can_hold(heap, size))
+		return DMA_HEAP_FAILURE_LIMIT;
+	/* If it fails, cma_alloc() has just looked through the region itself. */
+	dma_heap_fill_info(heap, &info);
+	*largest = info.largest;
+	if (!info.size)
+		return DMA_HEAP_FAILURE_OTHER;
+	if (info.free < size)
+		return DMA_HEAP_FAILURE_MEMORY;
+	/* Pages of a region that could not be migrated are a more likely reason than others. */
+	if (heap->properties & DMA_HEAP_CONTIGUOUS)
+		return DMA_HEAP_FAILURE_CONTIGUOUS;
+
+	return DMA_HEAP_FAILURE_OTHER;
 }
 
 static struct dma_heap *dma_heap_lookup(const char *name)
@@ -306,6 +379,22 @@ void dma_heap_put(struct dma_heap *heap)
 }
 EXPORT_SYMBOL_NS_GPL(dma_heap_put, "DMA_BUF_HEAP");
 
+static bool dma_heap_args_valid(u64 len, u32 fd_flags, u64 heap_flags)
+{
+	if (fd_flags & ~DMA_HEAP_VALID_FD_FLAGS)
+		return false;
+
+	/* O_RDONLY, O_WRONLY and O_RDWR are values, not bits to combine. */
+	if ((fd_flags & O_ACCMODE) == O_ACCMODE)
+		return false;
+
+	if (heap_flags & ~DMA_HEAP_VALID_HEAP_FLAGS)
+		return false;
+
+	/* Whole pages of it must fit a size_t, which may have 32 bits. */
+	return len && len <= PAGE_ALIGN_DOWN(SIZE_MAX);
+}
+
 /**
  * dma_heap_buffer_alloc() - allocate a buffer from a heap
  * @heap: heap, from dma_heap_find()
@@ -325,23 +414,21 @@ EXPORT_SYMBOL_NS_GPL(dma_heap_put, "DMA_BUF_HEAP");
 struct dma_buf *dma_heap_buffer_alloc(struct dma_heap *heap, u64 len,
 				      u32 fd_flags, u64 heap_flags)
 {
+	enum dma_heap_failure reason;
+	ktime_t start = 0, end = 0;
+	const char *what = "none";
 	struct dma_buf *dmabuf;
-	ktime_t start = 0;
+	u64 largest = 0;
+	bool charged;
 	size_t size;
 
-	if (fd_flags & ~DMA_HEAP_VALID_FD_FLAGS)
+	if (!dma_heap_args_valid(len, fd_flags, heap_flags)) {
+		reason = DMA_HEAP_FAILURE_ARGUMENT;
+		dma_heap_count_failure(heap, reason);
+		trace_dma_heap_alloc(heap, len, fd_flags, heap_flags, -EINVAL, 0, 0,
+				     dma_heap_failures[reason], 0);
 		return ERR_PTR(-EINVAL);
-
-	/* O_RDONLY, O_WRONLY and O_RDWR are values, not bits to combine. */
-	if ((fd_flags & O_ACCMODE) == O_ACCMODE)
-		return ERR_PTR(-EINVAL);
-
-	if (heap_flags & ~DMA_HEAP_VALID_HEAP_FLAGS)
-		return ERR_PTR(-EINVAL);
-
-	/* Whole pages of it must fit a size_t, which may have 32 bits. */
-	if (!len || len > PAGE_ALIGN_DOWN(SIZE_MAX))
-		return ERR_PTR(-EINVAL);
+	}
 
 	size = PAGE_ALIGN((size_t)len);
 
@@ -349,15 +436,21 @@ struct dma_buf *dma_heap_buffer_alloc(struct dma_heap *heap, u64 len,
 		return ERR_PTR(-ENODEV);
 	if (trace_dma_heap_alloc_enabled())
 		start = ktime_get();
-	dmabuf = dma_heap_allocate(heap, size, fd_flags, heap_flags);
+	dmabuf = dma_heap_allocate(heap, size, fd_flags, heap_flags, &charged);
+	if (start)
+		end = ktime_get();
+	if (IS_ERR(dmabuf)) {
+		reason = dma_heap_failure_reason(heap, size, PTR_ERR(dmabuf), charged, &largest);
+		dma_heap_count_failure(heap, reason);
+		what = dma_heap_failures[reason];
+	}
 	/* Skip a call that began before the event was enabled. */
 	if (start)
 		trace_dma_heap_alloc(heap, size, fd_flags, heap_flags, PTR_ERR_OR_ZERO(dmabuf),
-				     ktime_sub(ktime_get(), start),
-				     IS_ERR(dmabuf) ? 0 : file_inode(dmabuf->file)->i_ino);
+				     ktime_sub(end, start),
+				     IS_ERR(dmabuf) ? 0 : file_inode(dmabuf->file)->i_ino,
+				     what, largest);
 	dma_heap_leave(heap);
-	if (IS_ERR(dmabuf))
-		dma_heap_count_failure(heap);
 
 	return dmabuf;
 }
@@ -407,6 +500,37 @@ err_put_buffer:
 	return ret;
 }
 
+/* @info is zero. -ENODEV when the heap was removed. */
+VISIBLE_IF_KUNIT int dma_heap_get_info(struct dma_heap *heap, struct dma_heap_info *info)
+{
+	if (!dma_heap_enter(heap))
+		return -ENODEV;
+	dma_heap_fill_info(heap, info);
+	dma_heap_leave(heap);
+
+	return 0;
+}
+EXPORT_SYMBOL_IF_KUNIT(dma_heap_get_info);
+
+/* Callers can be older or newer: what they do not know is left out, the rest is 0. */
+static long dma_heap_ioctl_get_info(struct dma_heap *heap, size_t size, void __user *argp)
+{
+	struct dma_heap_info info = {};
+	int ret;
+
+	if (size < offsetofend(typeof(info), restrictions))
+		return -EINVAL;
+	/* There is nothing yet that a caller could say. */
+	ret = check_zeroed_user(argp, size);
+	if (ret <= 0)
+		return ret ?: -EINVAL;
+	ret = dma_heap_get_info(heap, &info);
+	if (ret)
+		return ret;
+
+	return copy_struct_to_user(argp, size, &info, sizeof(info), NULL);
+}
+
 static long dma_heap_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 {
 	struct dma_heap *heap = file->private_data;
@@ -418,6 +542,8 @@ static long dma_heap_ioctl(struct file *file, unsigned int cmd, unsigned long ar
 	switch (cmd & ~IOCSIZE_MASK) {
 	case DMA_HEAP_IOCTL_ALLOC & ~IOCSIZE_MASK:
 		return dma_heap_ioctl_alloc(heap->real, _IOC_SIZE(cmd), argp);
+	case DMA_HEAP_IOCTL_GET_INFO & ~IOCSIZE_MASK:
+		return dma_heap_ioctl_get_info(heap->real, _IOC_SIZE(cmd), argp);
 	default:
 		return -ENOTTY;
 	}
@@ -451,7 +577,7 @@ EXPORT_SYMBOL_NS_GPL(dma_heap_get_drvdata, "DMA_BUF_HEAP");
  * different heaps of one name.
  *
  * Context: Any context.
- * Return: Bits of &enum dma_heap_property.
+ * Return: Bits of &enum dma_heap_property and &enum dma_heap_restriction.
  */
 u32 dma_heap_properties(struct dma_heap *heap)
 {
@@ -505,11 +631,62 @@ static ssize_t charged_to_show(struct device *dev, struct device_attribute *attr
 }
 static DEVICE_ATTR_RO(charged_to);
 
+/* One word a bit, separated by spaces, or "none" */
+static ssize_t emit_properties(char *buf, unsigned long bits)
+{
+	unsigned int bit;
+	ssize_t at = 0;
+
+	for_each_set_bit(bit, &bits, ARRAY_SIZE(dma_heap_property_names))
+		at += sysfs_emit_at(buf, at, "%s%s", at ? " " : "", dma_heap_property_names[bit]);
+
+	return at + sysfs_emit_at(buf, at, "%s\n", at ? "" : "none");
+}
+
+static ssize_t properties_show(struct device *dev, struct device_attribute *attr, char *buf)
+{
+	const struct dma_heap *heap = container_of(dev, struct dma_heap, dev)->real;
+
+	return emit_properties(buf, heap->properties & DMA_HEAP_PROPERTIES);
+}
+static DEVICE_ATTR_RO(properties);
+
+static ssize_t restrictions_show(struct device *dev, struct device_attribute *attr, char *buf)
+{
+	const struct dma_heap *heap = container_of(dev, struct dma_heap, dev)->real;
+
+	return emit_properties(buf, heap->properties & DMA_HEAP_RESTRICTIONS);
+}
+static DEVICE_ATTR_RO(restrictions);
+
+static ssize_t alias_of_show(struct device *dev, struct device_attribute *attr, char *buf)
+{
+	struct dma_heap *heap = container_of(dev, struct dma_heap, dev);
+
+	return sysfs_emit(buf, "%s\n", dma_heap_get_name(heap->real));
+}
+static DEVICE_ATTR_RO(alias_of);
+
 static struct attribute *dma_heap_attrs[] = {
+	&dev_attr_alias_of.attr,
 	&dev_attr_charged_to.attr,
+	&dev_attr_properties.attr,
+	&dev_attr_restrictions.attr,
 	NULL
 };
-ATTRIBUTE_GROUPS(dma_heap);
+
+static umode_t dma_heap_attr_is_visible(struct kobject *kobj, struct attribute *attr, int n)
+{
+	const struct dma_heap *heap = container_of(kobj_to_dev(kobj), struct dma_heap, dev);
+
+	return attr == &dev_attr_alias_of.attr && heap->real == heap ? 0 : attr->mode;
+}
+
+static const struct attribute_group dma_heap_group = {
+	.attrs = dma_heap_attrs,
+	.is_visible = dma_heap_attr_is_visible,
+};
+__ATTRIBUTE_GROUPS(dma_heap);
 
 static char *dma_heap_devnode(const struct device *dev, umode_t *mode)
 {
@@ -660,7 +837,7 @@ struct dma_heap *__dma_heap_add(const struct dma_heap_export_info *exp_info,
 		pr_err("%s: cannot add a heap that does not allocate\n", exp_info->name);
 		return ERR_PTR(-EINVAL);
 	}
-	if (exp_info->properties & ~DMA_HEAP_VALID_PROPERTIES) {
+	if (exp_info->properties & ~(DMA_HEAP_PROPERTIES | DMA_HEAP_RESTRICTIONS)) {
 		pr_err("%s: cannot add a heap with unknown properties\n", exp_info->name);
 		return ERR_PTR(-EINVAL);
 	}
@@ -756,13 +933,14 @@ EXPORT_SYMBOL_NS_GPL(dma_heap_add_alias, "DMA_BUF_HEAP");
  * @heap: the heap, as dma_heap_add() or dma_heap_add_alias() returned it
  *
  * Removes the heap's name and its node, makes further ioctls on open files
- * fail with -ENODEV, and waits for calls of the heap's allocate operation to
- * return. It does not wait for buffers: the release operation is called when
+ * fail with -ENODEV, and waits for calls of the heap's allocate and get_info
+ * operations to return. It does not wait for buffers: the release operation is called when
  * the last one is gone, which may be before this function returns. The caller
  * must not use the heap any more. See the section on heap lifetime.
  *
  * Context: Process context. May sleep, as long as it takes to charge and to allocate
- * a buffer. The caller must hold no lock that the allocate operation takes.
+ * a buffer. The caller must hold no lock that the allocate or the get_info operation
+ * takes.
  */
 void dma_heap_remove(struct dma_heap *heap)
 {

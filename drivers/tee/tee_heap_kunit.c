@@ -141,6 +141,15 @@ static void tee_heap_exp_name(struct kunit *test)
 	tee_heap_put(dmabuf);
 }
 
+/* What a program that chooses a heap is told */
+static void tee_heap_properties(struct kunit *test)
+{
+	struct tee_heap_test *priv = test->priv;
+
+	KUNIT_EXPECT_EQ(test, dma_heap_properties(priv->heap),
+			DMA_HEAP_PROTECTED | DMA_HEAP_CONTIGUOUS);
+}
+
 /*
  * The heap goes with its device.  Buffers that are there stay, and hold the
  * device; new ones cannot be had, or it would never be gone.
@@ -313,6 +322,7 @@ static void tee_heap_bounce(struct kunit *test)
 
 static struct kunit_case tee_heap_cases[] = {
 	KUNIT_CASE(tee_heap_exp_name),
+	KUNIT_CASE(tee_heap_properties),
 	KUNIT_CASE(tee_heap_device_gone),
 	KUNIT_CASE(tee_heap_too_large),
 	KUNIT_CASE(tee_heap_busy),

@@ -9,10 +9,10 @@
 #ifndef _DMA_HEAPS_H
 #define _DMA_HEAPS_H
 
-#include <linux/bits.h>
 #include <linux/mutex.h>
 #include <linux/scatterlist.h>
 #include <linux/types.h>
+#include <uapi/linux/dma-heap.h>
 
 struct dma_buf;
 struct dma_heap;
@@ -42,6 +42,18 @@ struct dma_heap_ops {
 				    u32 fd_flags, u64 heap_flags);
 
 	/**
+	 * @get_info: fill in what the heap knows of its memory
+	 *
+	 * The core has filled in the properties, &dma_heap_export_info.size and the
+	 * page size as the granule. The heap fills in how much is free, or sets the
+	 * size to 0. Several calls may run at a time. Optional: without it, the
+	 * size is 0.
+	 *
+	 * Context: Process context. May sleep. dma_heap_remove() waits for it.
+	 */
+	void (*get_info)(struct dma_heap *heap, struct dma_heap_info *info);
+
+	/**
 	 * @release: free what the heap is made of
 	 *
 	 * Called once, when the heap was removed and its last buffer is gone.
@@ -53,31 +65,12 @@ struct dma_heap_ops {
 };
 
 /**
- * enum dma_heap_property - what is true of every buffer of a heap
- * @DMA_HEAP_CONTIGUOUS: the buffer is one run of physical addresses, so that a
- *	device without an IOMMU and without a scatterlist can use it
- * @DMA_HEAP_WRITE_COMBINED: the CPU maps the buffer write-combined, in userspace
- *	and in the kernel, and devices map it with DMA_ATTR_UNCACHED, which some
- *	of them cannot
- * @DMA_HEAP_PROTECTED: the CPU must not access the buffer; it can neither be
- *	mapped nor be cleared by the kernel
- *
- * Bits of &dma_heap_export_info.properties. A heap promises what it states for
- * each of its buffers. What it does not state may be true of some of them.
- */
-enum dma_heap_property {
-	DMA_HEAP_CONTIGUOUS	= BIT(0),
-	DMA_HEAP_PROTECTED	= BIT(1),
-	DMA_HEAP_WRITE_COMBINED	= BIT(2),
-};
-
-/**
  * struct dma_heap_export_info - describes a heap to dma_heap_add()
  * @name:	name of the heap and of its node in /dev/dma_heap: 1 to 255
  *		visible ASCII characters, no '/', not "." or ".."
  * @ops:	operations of the heap; must stay until &dma_heap_ops.release
  * @priv:	data of the owner, for dma_heap_get_drvdata()
- * @properties:	bits of &enum dma_heap_property
+ * @properties:	bits of &enum dma_heap_property and &enum dma_heap_restriction
  * @memory:	buffers are pages of the page allocator, to be charged to the memory
  *		cgroup of who allocates them
  * @size:	how many bytes the heap has, or 0 if there is no such number; longer

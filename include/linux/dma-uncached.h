@@ -16,6 +16,7 @@ struct sg_table;
 #ifdef CONFIG_DMA_UNCACHED
 int dma_uncached_prepare(struct sg_table *sgt);
 void dma_uncached_restore(struct sg_table *sgt);
+void dma_uncached_clear(struct page *page, unsigned int nr);
 #else
 static inline int dma_uncached_prepare(struct sg_table *sgt)
 {
@@ -25,7 +26,17 @@ static inline int dma_uncached_prepare(struct sg_table *sgt)
 static inline void dma_uncached_restore(struct sg_table *sgt)
 {
 }
+
+static inline void dma_uncached_clear(struct page *page, unsigned int nr)
+{
+}
 #endif
+
+/* May dma_uncached_restore() wait for other tasks, which reclaim must not do? */
+static inline bool dma_uncached_restore_waits(void)
+{
+	return IS_ENABLED(CONFIG_ARCH_HAS_DMA_UNCACHED_PREPARE);
+}
 
 /* For architectures that select ARCH_HAS_DMA_UNCACHED_PREPARE */
 int arch_dma_uncached_prepare(struct sg_table *sgt);

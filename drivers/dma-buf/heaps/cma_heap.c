@@ -14,6 +14,7 @@
 
 #include <kunit/static_stub.h>
 #include <kunit/visibility.h>
+#include <linux/bitops.h>
 #include <linux/cma.h>
 #include <linux/container_of.h>
 #include <linux/dma-heap.h>
@@ -189,6 +190,18 @@ err_free_buffer:
 	return ERR_PTR(ret);
 }
 
+static void cma_heap_get_info(struct dma_heap *heap, struct dma_heap_info *info)
+{
+	struct cma_heap *cma_heap = dma_heap_get_drvdata(heap);
+	const u64 end = (u64)cma_get_base(cma_heap->cma) + cma_get_size(cma_heap->cma);
+	unsigned long free, largest;
+
+	free = cma_get_free(cma_heap->cma, CONFIG_CMA_ALIGNMENT, &largest);
+	info->free = (u64)free << PAGE_SHIFT;
+	info->largest = (u64)largest << PAGE_SHIFT;
+	info->address_bits = fls64(end - 1);
+}
+
 static void cma_heap_release(struct dma_heap *heap)
 {
 	kfree(dma_heap_get_drvdata(heap));
@@ -196,6 +209,7 @@ static void cma_heap_release(struct dma_heap *heap)
 
 static const struct dma_heap_ops cma_heap_ops = {
 	.allocate = cma_heap_allocate,
+	.get_info = cma_heap_get_info,
 	.release = cma_heap_release,
 };
 
@@ -246,7 +260,8 @@ static int __init cma_heap_add(struct cma *cma, bool is_default, bool uncached)
 {
 	struct dma_heap_export_info exp_info = {
 		.ops = &cma_heap_ops,
-		.properties = DMA_HEAP_CONTIGUOUS | (uncached ? DMA_HEAP_WRITE_COMBINED : 0),
+		.properties = DMA_HEAP_CONTIGUOUS | (uncached ? DMA_HEAP_WRITE_COMBINED : 0) |
+			      (is_default ? 0 : DMA_HEAP_DEDICATED),
 		.size = cma_get_size(cma),
 	};
 	const char *name = cma_heap_name(cma_get_name(cma), is_default);

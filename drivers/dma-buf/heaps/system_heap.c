@@ -15,15 +15,20 @@
 #include <kunit/static_stub.h>
 #include <kunit/visibility.h>
 #include <linux/array_size.h>
+#include <linux/bitops.h>
 #include <linux/cc_platform.h>
+#include <linux/cpuset.h>
 #include <linux/dma-heap.h>
 #include <linux/dma-mapping.h>
 #include <linux/dma-uncached.h>
 #include <linux/err.h>
 #include <linux/gfp.h>
 #include <linux/list.h>
+#include <linux/minmax.h>
 #include <linux/mm.h>
+#include <linux/mmzone.h>
 #include <linux/module.h>
+#include <linux/nodemask.h>
 #include <linux/pfn.h>
 #include <linux/pgtable.h>
 #include <linux/scatterlist.h>
@@ -31,7 +36,9 @@
 #include <linux/set_memory.h>
 #include <linux/sizes.h>
 #include <linux/slab.h>
+#include <linux/vmstat.h>
 
+#include "heap-pool.h"
 #include "system_heap.h"
 
 /* Do not look far for a large chunk: there is always a smaller one. */
@@ -143,27 +150,44 @@ static int system_heap_decrypt(struct sg_table *table)
 	return ret;
 }
 
-static void system_heap_free_buffer(struct dma_heap_buffer *buffer)
+static unsigned int pool_kind(const struct system_heap *system)
+{
+	return (system->uncached ? HEAP_POOL_UNCACHED : 0) |
+	       (system->dma32 ? HEAP_POOL_DMA32 : 0);
+}
+
+/* Leak chunks rather than have shared memory used as private memory. */
+static void system_heap_encrypt_and_free(struct dma_heap_buffer *buffer)
 {
 	struct scatterlist *sg;
 	unsigned int i;
 
-	if (buffer->dma_attrs & DMA_ATTR_UNCACHED)
-		dma_uncached_restore(&buffer->table);
-
 	for_each_sgtable_sg(&buffer->table, sg, i) {
-		struct page *page = sg_page(sg);
+		if (!system_heap_set_page_encrypted(sg_page(sg)))
+			__free_pages(sg_page(sg), compound_order(sg_page(sg)));
+	}
+}
 
-		/* It could not be restored, so it is lost. */
-		if (!page)
-			continue;
-		/* Leak it rather than have shared memory used as private memory. */
-		if (is_cc_shared(buffer) && system_heap_set_page_encrypted(page))
-			continue;
-		__free_pages(page, compound_order(page));
+static void system_heap_free(const struct system_heap *system, struct dma_heap_buffer *buffer)
+{
+	struct scatterlist *sg;
+	LIST_HEAD(chunks);
+	unsigned int i;
+
+	if (is_cc_shared(buffer)) {
+		system_heap_encrypt_and_free(buffer);
+	} else {
+		for_each_sgtable_sg(&buffer->table, sg, i)
+			list_add_tail(&sg_page(sg)->lru, &chunks);
+		heap_pool_put(pool_kind(system), &chunks);
 	}
 	sg_free_table(&buffer->table);
 	kfree(buffer);
+}
+
+static void system_heap_release_buffer(struct dma_heap_buffer *buffer)
+{
+	system_heap_free(dma_heap_get_drvdata(buffer->heap), buffer);
 }
 
 /*
@@ -176,8 +200,53 @@ static void system_heap_free_buffer(struct dma_heap_buffer *buffer)
 #define PMD_CHUNK	0
 #endif
 
-/* Allocate the largest chunk that is not larger than @size and @max_order. */
-static struct page *system_heap_get_chunk(size_t size, unsigned int max_order, gfp_t zone)
+/*
+ * In &page.private while a buffer is made of chunks: those of the pool are prepared if
+ * they are to be uncached, and those of the page allocator, which have 0, are not yet.
+ */
+#define PREPARED	1
+
+/* Somebody else may take what the pool gives back. */
+#define RECLAIM_TRIES	8
+
+VISIBLE_IF_KUNIT struct page *system_heap_alloc_pages(gfp_t gfp, unsigned int order)
+{
+	KUNIT_STATIC_STUB_REDIRECT(system_heap_alloc_pages, gfp, order);
+
+	return alloc_pages(gfp, order);
+}
+EXPORT_SYMBOL_IF_KUNIT(system_heap_alloc_pages);
+
+/*
+ * A chunk of the pool, or else of the page allocator, to which the pool gives what it has
+ * for others if need be
+ */
+static struct page *system_heap_get_order(const struct system_heap *system, unsigned int order,
+					  gfp_t gfp, bool pooled)
+{
+	struct page *page;
+	unsigned int i;
+
+	page = pooled ? heap_pool_get(pool_kind(system), order) : NULL;
+	if (page) {
+		set_page_private(page, PREPARED);
+		return page;
+	}
+
+	gfp |= system->dma32 ? __GFP_DMA32 : __GFP_HIGHMEM;
+	page = system_heap_alloc_pages(gfp, order);
+	for (i = 0; i < RECLAIM_TRIES && !page && !fatal_signal_pending(current); i++) {
+		if (!heap_pool_reclaim(gfp, order))
+			break;
+		page = system_heap_alloc_pages(gfp, order);
+	}
+
+	return page;
+}
+
+/* Get the largest chunk that is not larger than @size and @max_order. */
+static struct page *system_heap_get_chunk(const struct system_heap *system, size_t size,
+					  unsigned int max_order, bool pooled)
 {
 	const size_t sizes[] = { PMD_CHUNK, SZ_2M, SZ_1M, SZ_64K };
 	unsigned int i, order;
@@ -189,58 +258,123 @@ static struct page *system_heap_get_chunk(size_t size, unsigned int max_order, g
 		order = get_order(sizes[i]);
 		if (order > max_order)
 			continue;
-		page = alloc_pages(LARGE_GFP | zone, order);
+		page = system_heap_get_order(system, order, LARGE_GFP, pooled);
 		if (page)
 			return page;
 	}
 
-	return alloc_page(GFP_USER | __GFP_ZERO | MAYFAIL_GFP | zone);
+	return system_heap_get_order(system, 0, GFP_USER | __GFP_ZERO | MAYFAIL_GFP, pooled);
 }
 
-/* Allocate zeroed chunks of @len bytes in all, from @zone or below, and the table. */
-static int system_heap_get_chunks(struct sg_table *table, size_t len, gfp_t zone)
+/*
+ * Prepare the @nr chunks that the pool did not. If that fails, those are freed, but for
+ * some that may be lost.
+ */
+static int system_heap_prepare(struct list_head *chunks, unsigned int nr)
 {
-	unsigned int nents = 0, max_order = MAX_PAGE_ORDER;
 	struct page *page, *next;
 	struct scatterlist *sg;
-	LIST_HEAD(pages);
+	struct sg_table table;
+	LIST_HEAD(fresh);
+	int ret;
+
+	if (!nr)
+		return 0;
+	ret = sg_alloc_table(&table, nr, GFP_KERNEL | MAYFAIL_GFP | dma_heap_gfp_account());
+	if (ret)
+		goto err_free_fresh;
+
+	sg = table.sgl;
+	list_for_each_entry(page, chunks, lru) {
+		if (page_private(page))
+			continue;
+		sg_set_page(sg, page, page_size(page), 0);
+		sg = sg_next(sg);
+	}
+	ret = dma_uncached_prepare(&table);
+	sg = table.sgl;
+	list_for_each_entry_safe(page, next, chunks, lru) {
+		if (page_private(page))
+			continue;
+		if (!ret)
+			set_page_private(page, PREPARED);
+		/* It could not be restored, so it is lost. */
+		else if (!sg_page(sg))
+			list_del(&page->lru);
+		sg = sg_next(sg);
+	}
+	sg_free_table(&table);
+	if (!ret)
+		return 0;
+
+err_free_fresh:
+	list_for_each_entry_safe(page, next, chunks, lru) {
+		if (!page_private(page))
+			list_move(&page->lru, &fresh);
+	}
+	heap_pool_give_back(0, &fresh);
+
+	return ret;
+}
+
+/* Get cleared chunks of @len bytes in all, and the table. */
+static int system_heap_get_chunks(const struct system_heap *system, struct sg_table *table,
+				  size_t len, bool pooled)
+{
+	unsigned int nents = 0, fresh = 0, max_order = MAX_PAGE_ORDER;
+	struct page *page, *next;
+	struct scatterlist *sg;
+	LIST_HEAD(chunks);
 	size_t left;
 	int ret;
 
 	for (left = len; left; left -= page_size(page)) {
 		ret = -EINTR;
 		if (fatal_signal_pending(current))
-			goto err_free_pages;
+			goto err_unprepared;
 
 		ret = -ENOMEM;
-		page = system_heap_get_chunk(left, max_order, zone);
+		page = system_heap_get_chunk(system, left, max_order, pooled);
 		if (!page)
-			goto err_free_pages;
-		list_add_tail(&page->lru, &pages);
+			goto err_unprepared;
+		list_add_tail(&page->lru, &chunks);
+		fresh += !page_private(page);
 		/* It is from ZONE_DMA if the zone is empty, and that may be anywhere. */
-		if (zone == __GFP_DMA32 && (u64)page_to_phys(page) + page_size(page) > SZ_4G)
-			goto err_free_pages;
+		if (system->dma32 && (u64)page_to_phys(page) + page_size(page) > SZ_4G)
+			goto err_unprepared;
 		/* An order that just failed is not tried again. */
 		max_order = compound_order(page);
 		nents++;
 	}
 
+	if (system->uncached) {
+		ret = system_heap_prepare(&chunks, fresh);
+		if (ret)
+			goto err_free_chunks;
+	}
 	ret = sg_alloc_table(table, nents, GFP_KERNEL | MAYFAIL_GFP | dma_heap_gfp_account());
 	if (ret)
-		goto err_free_pages;
+		goto err_free_chunks;
 
 	sg = table->sgl;
-	list_for_each_entry_safe(page, next, &pages, lru) {
+	list_for_each_entry_safe(page, next, &chunks, lru) {
 		list_del(&page->lru);
+		set_page_private(page, 0);
 		sg_set_page(sg, page, page_size(page), 0);
 		sg = sg_next(sg);
 	}
 
 	return 0;
 
-err_free_pages:
-	list_for_each_entry_safe(page, next, &pages, lru)
+err_unprepared:
+	list_for_each_entry_safe(page, next, &chunks, lru) {
+		if (page_private(page))
+			continue;
+		list_del(&page->lru);
 		__free_pages(page, compound_order(page));
+	}
+err_free_chunks:
+	heap_pool_give_back(pool_kind(system), &chunks);
 
 	return ret;
 }
@@ -259,10 +393,10 @@ VISIBLE_IF_KUNIT struct dma_buf *system_heap_alloc_buffer(struct dma_heap *heap,
 	buffer->len = len;
 	buffer->dma_attrs = cc_shared && IS_ENABLED(CONFIG_DMABUF_HEAPS_SYSTEM_CC_SHARED) ?
 			    DMA_ATTR_CC_SHARED : 0;
-	buffer->release = system_heap_free_buffer;
+	buffer->release = system_heap_release_buffer;
 
-	ret = system_heap_get_chunks(&buffer->table, len,
-				     system->dma32 ? __GFP_DMA32 : __GFP_HIGHMEM);
+	/* What decryption leaves in a page is nothing to be kept. */
+	ret = system_heap_get_chunks(system, &buffer->table, len, !is_cc_shared(buffer));
 	if (!ret && is_cc_shared(buffer))
 		ret = system_heap_decrypt(&buffer->table);
 	if (ret) {
@@ -270,18 +404,9 @@ VISIBLE_IF_KUNIT struct dma_buf *system_heap_alloc_buffer(struct dma_heap *heap,
 		return ERR_PTR(ret);
 	}
 
-	if (system->uncached) {
-		ret = dma_uncached_prepare(&buffer->table);
-		if (ret) {
-			system_heap_free_buffer(buffer);
-			return ERR_PTR(ret);
-		}
-		buffer->dma_attrs |= DMA_ATTR_UNCACHED;
-	}
-
 	dmabuf = dma_heap_buffer_export(heap, buffer, fd_flags);
 	if (IS_ERR(dmabuf))
-		system_heap_free_buffer(buffer);
+		system_heap_free(system, buffer);
 
 	return dmabuf;
 }
@@ -295,8 +420,62 @@ static struct dma_buf *system_heap_allocate(struct dma_heap *heap, unsigned long
 	return system_heap_alloc_buffer(heap, len, fd_flags, system->cc_shared);
 }
 
+/*
+ * Pages of a zone that buffers can have, an estimate like MemAvailable: those that are
+ * free, but for those of CMA regions, the high watermark, and what is kept from
+ * allocations that zones up to @highest are good for; those of the page pool; and most of
+ * those that cache files. Some of the latter may be in CMA regions.
+ */
+static unsigned long zone_available(struct zone *zone, enum zone_type highest)
+{
+	const unsigned long kept = high_wmark_pages(zone) + zone->lowmem_reserve[highest];
+	unsigned long files, available;
+
+	available = zone_page_state(zone, NR_FREE_PAGES);
+	available -= min(available, zone_page_state(zone, NR_FREE_CMA_PAGES) + kept);
+	files = zone_page_state(zone, NR_ZONE_ACTIVE_FILE) +
+		zone_page_state(zone, NR_ZONE_INACTIVE_FILE);
+
+	return available + files - min(files / 2, kept) + heap_pool_zone_pages(zone);
+}
+
+static void system_heap_get_info(struct dma_heap *heap, struct dma_heap_info *info)
+{
+	const struct system_heap *system = dma_heap_get_drvdata(heap);
+	const enum zone_type highest = gfp_zone(system->dma32 ? __GFP_DMA32 : __GFP_HIGHMEM);
+	unsigned long size = 0, available = 0, end = 0;
+	nodemask_t allowed;
+	struct zone *zone;
+	int nid, i;
+
+	/* It may be changing, but so may all of this. */
+	allowed = cpuset_current_mems_allowed;
+	for_each_online_node(nid) {
+		if (!node_isset(nid, allowed))
+			continue;
+		/* Not those behind, as buffers are not movable */
+		for (i = 0; i < ZONE_MOVABLE; i++) {
+			zone = &NODE_DATA(nid)->node_zones[i];
+			if (!managed_zone(zone))
+				continue;
+			if (system->dma32 && PFN_PHYS((u64)zone_end_pfn(zone)) > SZ_4G)
+				continue;
+			size += zone_managed_pages(zone) - zone_cma_pages(zone);
+			available += zone_available(zone, highest);
+			end = max(end, zone_end_pfn(zone));
+		}
+	}
+
+	info->size = (u64)size << PAGE_SHIFT;
+	info->free = (u64)min(available, size) << PAGE_SHIFT;
+	info->largest = info->free;
+	/* Devices may have to set a bit that says that memory is shared with the host. */
+	info->address_bits = end && !system->cc_shared ? fls64(PFN_PHYS((u64)end) - 1) : 0;
+}
+
 static const struct dma_heap_ops system_heap_ops = {
 	.allocate = system_heap_allocate,
+	.get_info = system_heap_get_info,
 };
 
 static bool __init system_heap_wanted(const struct system_heap *system)
@@ -319,7 +498,8 @@ static int __init system_heap_add(struct system_heap *system)
 		.name = system->name,
 		.ops = &system_heap_ops,
 		.priv = system,
-		.properties = system->uncached ? DMA_HEAP_WRITE_COMBINED : 0,
+		.properties = (system->uncached ? DMA_HEAP_WRITE_COMBINED : 0) |
+			      (system->cc_shared ? DMA_HEAP_CC_SHARED : 0),
 		.memory = true,
 		.size = system->dma32 ? SZ_4G : 0,
 	};
@@ -360,6 +540,7 @@ static void __exit system_heap_exit(void)
 		if (system_heaps[i].heap)
 			dma_heap_remove(system_heaps[i].heap);
 	}
+	heap_pool_drain();
 }
 module_exit(system_heap_exit);
 

@@ -13,6 +13,7 @@ struct dma_buf;
 struct dma_heap;
 struct page;
 
+struct page *system_heap_alloc_pages(gfp_t gfp, unsigned int order);
 int system_heap_set_page_decrypted(struct page *page);
 int system_heap_set_page_encrypted(struct page *page);
 struct dma_buf *system_heap_alloc_buffer(struct dma_heap *heap, size_t len,

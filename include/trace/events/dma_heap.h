@@ -13,13 +13,18 @@
  * One call of a heap's allocate operation. len is the length that the heap was
  * asked for, in bytes and rounded up to pages. ret is 0 or a negative errno.
  * duration is in nanoseconds. ino is the inode number of the dma-buf, which
- * fstat() and fdinfo show, or 0 if there is none.
+ * fstat() and fdinfo show, or 0 if there is none. reason is why it failed, or "none";
+ * "argument" is a call that the heap did not get, whose len is as it was passed. largest
+ * is the length in bytes of the largest buffer that there was memory for just after it
+ * failed for lack of memory, or 0 if the heap does not know, or that was not the reason.
  */
 TRACE_EVENT(dma_heap_alloc,
 	    TP_PROTO(struct dma_heap *heap, u64 len, u32 fd_flags, u64 heap_flags,
-		     int ret, ktime_t duration, u64 ino),
-	    TP_ARGS(heap, len, fd_flags, heap_flags, ret, duration, ino),
+		     int ret, ktime_t duration, u64 ino, const char *reason, u64 largest),
+	    TP_ARGS(heap, len, fd_flags, heap_flags, ret, duration, ino, reason, largest),
 	    TP_STRUCT__entry(__string(name, dma_heap_get_name(heap))
+			     __string(reason, reason)
+			     __field(u64, largest)
 			     __field(u64, len)
 			     __field(u64, ino)
 			     __field(u64, heap_flags)
@@ -28,6 +33,8 @@ TRACE_EVENT(dma_heap_alloc,
 			     __field(int, ret)
 	    ),
 	    TP_fast_assign(__assign_str(name);
+			   __assign_str(reason);
+			   __entry->largest = largest;
 			   __entry->len = len;
 			   __entry->ino = ino;
 			   __entry->heap_flags = heap_flags;
@@ -35,9 +42,10 @@ TRACE_EVENT(dma_heap_alloc,
 			   __entry->fd_flags = fd_flags;
 			   __entry->ret = ret;
 	    ),
-	    TP_printk("name=%s len=%llu fd_flags=%#x heap_flags=%#llx ret=%d duration=%lld ino=%llu",
+	    TP_printk("name=%s len=%llu fd_flags=%#x heap_flags=%#llx ret=%d duration=%lld reason=%s largest=%llu ino=%llu",
 		      __get_str(name), __entry->len, __entry->fd_flags, __entry->heap_flags,
-		      __entry->ret, __entry->duration, __entry->ino)
+		      __entry->ret, __entry->duration, __get_str(reason), __entry->largest,
+		      __entry->ino)
 );
 
 /* A buffer was released; its heap is about to free the memory. */
@@ -53,6 +61,54 @@ TRACE_EVENT(dma_heap_release,
 			   __entry->ino = ino;
 	    ),
 	    TP_printk("name=%s len=%llu ino=%llu", __get_str(name), __entry->len, __entry->ino)
+);
+
+/*
+ * A chunk of the page pool: kind has 1 if it is uncached, and 2 if it is below 4 GiB.
+ * Its order and node are those that were asked for where there was none.
+ */
+DECLARE_EVENT_CLASS(dma_heap_pool_chunk,
+		    TP_PROTO(unsigned int kind, unsigned int order, int nid, const char *what),
+		    TP_ARGS(kind, order, nid, what),
+		    TP_STRUCT__entry(__string(what, what)
+				     __field(unsigned int, kind)
+				     __field(unsigned int, order)
+				     __field(int, nid)
+		    ),
+		    TP_fast_assign(__assign_str(what);
+				   __entry->kind = kind;
+				   __entry->order = order;
+				   __entry->nid = nid;
+		    ),
+		    TP_printk("kind=%u order=%u nid=%d what=%s", __entry->kind,
+			      __entry->order, __entry->nid, __get_str(what))
+);
+
+/* A heap asked for a chunk and got one that was clean, or dirty, or none. */
+DEFINE_EVENT(dma_heap_pool_chunk, dma_heap_pool_get,
+	     TP_PROTO(unsigned int kind, unsigned int order, int nid, const char *what),
+	     TP_ARGS(kind, order, nid, what)
+);
+
+/* A heap freed a chunk, and it is in the pool now, clean or dirty, or was refused. */
+DEFINE_EVENT(dma_heap_pool_chunk, dma_heap_pool_put,
+	     TP_PROTO(unsigned int kind, unsigned int order, int nid, const char *what),
+	     TP_ARGS(kind, order, nid, what)
+);
+
+/* The work item made a chunk clean. */
+DEFINE_EVENT(dma_heap_pool_chunk, dma_heap_pool_clear,
+	     TP_PROTO(unsigned int kind, unsigned int order, int nid, const char *what),
+	     TP_ARGS(kind, order, nid, what)
+);
+
+/*
+ * A chunk left the pool: it was old, drained, wanted by others, or not to be used any
+ * more, or the shrinker took it, after which uncached ones may be free a moment later.
+ */
+DEFINE_EVENT(dma_heap_pool_chunk, dma_heap_pool_free,
+	     TP_PROTO(unsigned int kind, unsigned int order, int nid, const char *what),
+	     TP_ARGS(kind, order, nid, what)
 );
 
 #endif /* _TRACE_DMA_HEAP_H */

@@ -220,7 +220,8 @@ static void dma_heap_core_name(struct kunit *test)
  */
 static void dma_heap_core_incomplete(struct kunit *test)
 {
-	const u32 all = DMA_HEAP_CONTIGUOUS | DMA_HEAP_WRITE_COMBINED | DMA_HEAP_PROTECTED;
+	const u32 all = DMA_HEAP_CONTIGUOUS | DMA_HEAP_WRITE_COMBINED | DMA_HEAP_PROTECTED |
+			DMA_HEAP_CC_SHARED | DMA_HEAP_DEDICATED;
 	static const struct dma_heap_ops empty_ops;
 	const struct dma_heap_export_info infos[] = {
 		{ .name = "kunit-incomplete", .ops = NULL },
@@ -457,7 +458,8 @@ static void dma_heap_core_too_many(struct kunit *test)
 
 static void dma_heap_core_properties(struct kunit *test)
 {
-	const u32 all = DMA_HEAP_CONTIGUOUS | DMA_HEAP_WRITE_COMBINED | DMA_HEAP_PROTECTED;
+	const u32 all = DMA_HEAP_CONTIGUOUS | DMA_HEAP_WRITE_COMBINED | DMA_HEAP_PROTECTED |
+			DMA_HEAP_CC_SHARED | DMA_HEAP_DEDICATED;
 	struct fake_heap *fake;
 	u32 properties;
 
@@ -525,6 +527,171 @@ static void dma_heap_core_counters(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, c.bytes, 0);
 	KUNIT_EXPECT_EQ(test, c.peak, 7 * PAGE_SIZE);
 	KUNIT_EXPECT_EQ(test, c.failures, 0);
+}
+
+/* What the core says of a heap that says nothing of its memory itself */
+static void dma_heap_core_info(struct kunit *test)
+{
+	const struct dma_heap_export_info exp_info = {
+		.name = "kunit-info",
+		.properties = DMA_HEAP_CONTIGUOUS | DMA_HEAP_WRITE_COMBINED | DMA_HEAP_CC_SHARED,
+		.size = SZ_64M,
+	};
+	struct fake_heap *fake = heap_kunit_fake_info(test, exp_info);
+	struct dma_heap_info info = {};
+	struct dma_heap *heap;
+
+	KUNIT_EXPECT_EQ(test, dma_heap_get_info(fake->heap, &info), 0);
+	KUNIT_EXPECT_EQ(test, info.properties, DMA_HEAP_CONTIGUOUS);
+	KUNIT_EXPECT_EQ(test, info.restrictions, DMA_HEAP_WRITE_COMBINED | DMA_HEAP_CC_SHARED);
+	KUNIT_EXPECT_EQ(test, info.size, 0);
+	KUNIT_EXPECT_EQ(test, info.granule, PAGE_SIZE);
+	KUNIT_EXPECT_EQ(test, info.free, 0);
+	KUNIT_EXPECT_EQ(test, info.largest, 0);
+	KUNIT_EXPECT_EQ(test, info.address_bits, 0);
+
+	heap = dma_heap_find("kunit-info");
+	KUNIT_ASSERT_PTR_EQ(test, heap, fake->heap);
+	fake_heap_remove_now(test, fake);
+	KUNIT_EXPECT_EQ(test, dma_heap_get_info(heap, &info), -ENODEV);
+	dma_heap_put(heap);
+}
+
+/* What the heap of the next tests has, and what it returns */
+static struct {
+	struct dma_heap_info info;
+	bool unknown;
+	int error;
+} failing;
+
+static struct dma_buf *failing_allocate(struct dma_heap *heap, unsigned long len, u32 fd_flags,
+					u64 heap_flags)
+{
+	return ERR_PTR(failing.error);
+}
+
+static void failing_get_info(struct dma_heap *heap, struct dma_heap_info *info)
+{
+	if (failing.unknown) {
+		info->size = 0;
+		return;
+	}
+	info->free = failing.info.free;
+	info->largest = failing.info.largest;
+	info->address_bits = failing.info.address_bits;
+}
+
+static const struct dma_heap_ops failing_ops = {
+	.allocate = failing_allocate,
+	.get_info = failing_get_info,
+};
+
+static struct dma_heap *failing_heap(struct kunit *test, const char *name, u32 properties)
+{
+	const struct dma_heap_export_info exp_info = {
+		.name = name,
+		.ops = &failing_ops,
+		.properties = properties,
+		.size = SZ_64M,
+	};
+	struct dma_heap *heap = dma_heap_add(&exp_info);
+
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, heap);
+	KUNIT_ASSERT_EQ(test, kunit_add_action_or_reset(test, heap_kunit_remove_heap, heap), 0);
+
+	return heap;
+}
+
+/* What a heap tells goes to the caller. */
+static void dma_heap_core_heap_info(struct kunit *test)
+{
+	struct dma_heap *heap = failing_heap(test, "kunit-info", DMA_HEAP_CONTIGUOUS);
+	struct dma_heap_info info = {};
+
+	failing.unknown = false;
+	failing.info = (struct dma_heap_info) {
+		.free = SZ_32M, .largest = SZ_16M, .address_bits = 33,
+	};
+	KUNIT_EXPECT_EQ(test, dma_heap_get_info(heap, &info), 0);
+	KUNIT_EXPECT_EQ(test, info.properties, DMA_HEAP_CONTIGUOUS);
+	KUNIT_EXPECT_EQ(test, info.restrictions, 0);
+	KUNIT_EXPECT_EQ(test, info.size, SZ_64M);
+	KUNIT_EXPECT_EQ(test, info.free, SZ_32M);
+	KUNIT_EXPECT_EQ(test, info.largest, SZ_16M);
+	KUNIT_EXPECT_EQ(test, info.granule, PAGE_SIZE);
+	KUNIT_EXPECT_EQ(test, info.address_bits, 33);
+
+	/* but for more than can be asked for */
+	failing.info.largest = U64_MAX;
+	KUNIT_EXPECT_EQ(test, dma_heap_get_info(heap, &info), 0);
+	KUNIT_EXPECT_EQ(test, info.largest, PAGE_ALIGN_DOWN(SIZE_MAX));
+}
+
+/* Each failure has one reason. */
+static void dma_heap_core_reasons(struct kunit *test)
+{
+	static const struct {
+		enum dma_heap_failure reason;
+		u32 fd_flags;
+		u64 len;
+		int error;
+		int charge_error;
+		u64 free;
+		u64 largest;
+		bool unknown;
+		bool scattered;
+	} cases[] = {
+		{ DMA_HEAP_FAILURE_ARGUMENT, O_ACCMODE, SZ_1M },
+		{ DMA_HEAP_FAILURE_ARGUMENT, O_RDWR, 0 },
+		{ DMA_HEAP_FAILURE_LIMIT, O_RDWR, SZ_1M, 0, -ENOMEM, SZ_1M, SZ_1M },
+		{ DMA_HEAP_FAILURE_KILLED, O_RDWR, SZ_1M, 0, -EINTR, SZ_1M, SZ_1M },
+		{ DMA_HEAP_FAILURE_MEMORY, O_RDWR, SZ_128M, 0, -ENOMEM, SZ_1M, SZ_1M },
+		{ DMA_HEAP_FAILURE_MEMORY, O_RDWR, SZ_2M, -ENOMEM, 0, SZ_1M, SZ_1M },
+		{ DMA_HEAP_FAILURE_CONTIGUOUS, O_RDWR, SZ_2M, -ENOMEM, 0, SZ_2M, SZ_1M },
+		/* in one piece, but some of it could not be migrated */
+		{ DMA_HEAP_FAILURE_CONTIGUOUS, O_RDWR, SZ_2M, -ENOMEM, 0, SZ_4M, SZ_4M },
+		{ DMA_HEAP_FAILURE_KILLED, O_RDWR, SZ_1M, -EINTR, 0, SZ_1M, SZ_1M },
+		{ DMA_HEAP_FAILURE_OTHER, O_RDWR, SZ_1M, -EIO, 0, SZ_1M, SZ_1M },
+		/* short, or in pieces: the heap does not tell */
+		{ DMA_HEAP_FAILURE_OTHER, O_RDWR, SZ_2M, -ENOMEM, 0, 0, 0, true },
+		/* enough is free, and need not be in one piece */
+		{ DMA_HEAP_FAILURE_OTHER, O_RDWR, SZ_2M, -ENOMEM, 0, SZ_4M, SZ_4M, false, true },
+		{ DMA_HEAP_FAILURE_MEMORY, O_RDWR, SZ_2M, -ENOMEM, 0, SZ_1M, SZ_1M, false, true },
+	};
+	struct dma_heap *heaps[] = {
+		failing_heap(test, "kunit-failing", DMA_HEAP_CONTIGUOUS),
+		failing_heap(test, "kunit-scattered", 0),
+	};
+	struct dma_heap_counters c, before;
+	struct dma_heap *heap;
+	struct dma_buf *dmabuf;
+	unsigned int i, reason;
+
+	charges.fake = fake_heap(test, "kunit-reasons");
+	kunit_activate_static_stub(test, dma_heap_charge, fake_charge);
+	kunit_activate_static_stub(test, dma_heap_uncharge, fake_uncharge);
+
+	for (i = 0; i < ARRAY_SIZE(cases); i++) {
+		charges.error = cases[i].charge_error;
+		failing.error = cases[i].error;
+		failing.info.free = cases[i].free;
+		failing.info.largest = cases[i].largest;
+		failing.unknown = cases[i].unknown;
+		heap = heaps[cases[i].scattered];
+		dma_heap_kunit_counters(heap, &before);
+		dmabuf = dma_heap_buffer_alloc(heap, cases[i].len, cases[i].fd_flags, 0);
+		KUNIT_EXPECT_TRUE_MSG(test, IS_ERR(dmabuf), "case %u", i);
+		dma_heap_kunit_counters(heap, &c);
+		for (reason = 0; reason < DMA_HEAP_FAILURES; reason++) {
+			KUNIT_EXPECT_EQ_MSG(test, c.reasons[reason] - before.reasons[reason],
+					    reason == cases[i].reason, "case %u, reason %u", i,
+					    reason);
+		}
+		KUNIT_EXPECT_EQ_MSG(test, c.failures - before.failures,
+				    cases[i].reason != DMA_HEAP_FAILURE_ARGUMENT, "case %u", i);
+	}
+	kunit_deactivate_static_stub(test, dma_heap_charge);
+	kunit_deactivate_static_stub(test, dma_heap_uncharge);
 }
 
 /* A buffer stays when its heap goes, and has its owner wait for it. */
@@ -778,6 +945,9 @@ static void dma_heap_core_properties_shown(struct kunit *test)
 		  .line = "properties: contiguous protected\n" },
 		{ .properties = DMA_HEAP_WRITE_COMBINED,
 		  .line = "properties: write-combined\n" },
+		{ .properties = DMA_HEAP_CC_SHARED, .line = "properties: cc-shared\n" },
+		{ .properties = DMA_HEAP_CONTIGUOUS | DMA_HEAP_DEDICATED,
+		  .line = "properties: contiguous dedicated\n" },
 	};
 	struct dentry *dir, *dentry;
 	struct seq_file *opened, s;
@@ -908,6 +1078,9 @@ static struct kunit_case dma_heap_core_cases[] = {
 	KUNIT_CASE(dma_heap_core_properties_shown),
 	KUNIT_CASE(dma_heap_core_errors),
 	KUNIT_CASE(dma_heap_core_counters),
+	KUNIT_CASE(dma_heap_core_info),
+	KUNIT_CASE(dma_heap_core_heap_info),
+	KUNIT_CASE(dma_heap_core_reasons),
 	KUNIT_CASE(dma_heap_core_buffer_stays),
 	KUNIT_CASE(dma_heap_core_alias),
 	KUNIT_CASE(dma_heap_core_alias_open),

@@ -32,6 +32,7 @@
 #include <linux/uaccess.h>
 
 #include "../../dma-heap-private.h"
+#include "../heap-pool.h"
 #include "heap_kunit_helpers.h"
 
 struct uncached_case {
@@ -1037,8 +1038,25 @@ static struct kunit_case uncached_kunit_cases[] = {
 	{}
 };
 
+static unsigned int percent;
+
+/* Freed memory is to be ordinary memory at once. */
+static int uncached_suite_init(struct kunit_suite *suite)
+{
+	percent = heap_pool_kunit_set_percent(0);
+
+	return 0;
+}
+
+static void uncached_suite_exit(struct kunit_suite *suite)
+{
+	heap_pool_kunit_set_percent(percent);
+}
+
 static struct kunit_suite uncached_suite = {
 	.name = "dma_heap_uncached",
+	.suite_init = uncached_suite_init,
+	.suite_exit = uncached_suite_exit,
 	.test_cases = uncached_kunit_cases,
 };
 

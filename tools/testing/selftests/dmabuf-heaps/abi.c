@@ -19,7 +19,7 @@ TEST_F(heap, other_commands)
 {
 	const unsigned int size = sizeof(struct dma_heap_allocation_data);
 	const unsigned int others[] = {
-		_IOC(_IOC_READ | _IOC_WRITE, DMA_HEAP_IOC_MAGIC, 1, size),
+		_IOC(_IOC_READ | _IOC_WRITE, DMA_HEAP_IOC_MAGIC, 2, size),
 		_IOC(_IOC_READ | _IOC_WRITE, DMA_HEAP_IOC_MAGIC, 255, size),
 		_IOC(_IOC_READ | _IOC_WRITE, 'I', 0, size),
 		_IOC(_IOC_READ | _IOC_WRITE, 0, 0, size),
@@ -396,6 +396,7 @@ TEST_F(heap, compat)
 {
 #ifdef __x86_64__
 	struct dma_heap_allocation_data *data;
+	struct dma_heap_info *info, native = {};
 
 	if (!have_compat())
 		SKIP(return, "this kernel runs no 32-bit programs");
@@ -413,6 +414,18 @@ TEST_F(heap, compat)
 	data->len = 0;
 	EXPECT_EQ(-EINVAL, compat_syscall(54, self->heap, DMA_HEAP_IOCTL_ALLOC, (long)data));
 	EXPECT_EQ(0, data->fd);
+
+	/* older kernels do not know it from either */
+	if (!ioctl(self->heap, DMA_HEAP_IOCTL_GET_INFO, &native)) {
+		info = (struct dma_heap_info *)data;
+		memset(info, 0, sizeof(*info));
+		EXPECT_EQ(0, compat_syscall(54, self->heap, DMA_HEAP_IOCTL_GET_INFO, (long)info));
+		EXPECT_EQ(native.properties, info->properties);
+		EXPECT_EQ(native.restrictions, info->restrictions);
+		EXPECT_EQ(native.size, info->size);
+		EXPECT_EQ(native.granule, info->granule);
+		EXPECT_EQ(native.address_bits, info->address_bits);
+	}
 	munmap(data, self->page);
 #else
 	SKIP(return, "this program has to be built for 32 bits to see that here");

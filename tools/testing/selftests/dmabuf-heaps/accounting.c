@@ -726,6 +726,7 @@ TEST_F_TIMEOUT(memory, full, 120)
 	if (mem_bytes("MemTotal") > 64ULL << 30)
 		SKIP(return, "looking at all pages takes too long");
 	ASSERT_TRUE(write_file(self->group.inner, "memory.max", "64M"));
+	drain_pool();
 	before = large_chunks();
 	ASSERT_EQ(0, member_alloc(&self->member, variant->heap, 16 * MIB));
 	empty = large_chunks() - before;
@@ -735,6 +736,7 @@ TEST_F_TIMEOUT(memory, full, 120)
 
 	ASSERT_EQ(0, member_simply(&self->member, FILL, 80 * MIB));
 	EXPECT_LT(60 * MIB, read_number(self->group.inner, "memory.current", NULL));
+	drain_pool();
 	before = large_chunks();
 	ASSERT_EQ(0, member_alloc(&self->member, variant->heap, 16 * MIB));
 	full = large_chunks() - before;

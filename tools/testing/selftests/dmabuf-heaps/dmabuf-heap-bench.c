@@ -4,7 +4,8 @@
  * could share memory with: udmabuf and memfd.
  *
  * Each figure is the time of a batch divided by what is in it, in nanoseconds;
- * p50, p95 and p99 are those that half, 5 % and 1 % of the batches exceed.
+ * p50, p95 and p99 are those that half, 5 % and 1 % of the batches exceed; max is the
+ * largest.
  */
 
 #define _GNU_SOURCE
@@ -43,8 +44,11 @@ static const char usage[] =
 "  -s BYTES  size of the buffers, may be given again; 4096, 1M and 8M without\n"
 "  -n N      batches (101)\n"
 "  -b N      what is in a batch (1)\n"
+"  -d        fill each buffer with something before it is freed, and do not time that\n"
+"  -p MS     after each buffer that is freed, wait so many milliseconds\n"
 "  -j        JSON: a list of objects\n"
 "  -q        the median alone\n"
+"  -t        p50, p95, p99 and max alone\n"
 "  -f        leave memory in small pieces before\n"
 "\n"
 "  alloc     allocate\n"
@@ -59,6 +63,7 @@ static const char usage[] =
 "  sync4     the same with 4 devices that have it mapped\n"
 "  import    attach, map, unmap and detach a device\n"
 "  vmap      map and unmap for the kernel\n"
+"  hog       write to each page of all memory that is available, a page\n"
 "  metadata  kernel memory of a buffer other than its pages, in bytes\n"
 "\n"
 "Those that need a device are left out where there is no module that offers one\n"
@@ -72,6 +77,9 @@ static int *fds;
 static unsigned long *map;
 /* it has come to nothing */
 static bool failed;
+/* fill buffers that are to be freed, and wait so long afterwards */
+static bool dirty;
+static int pause_ms;
 
 static void fail(const char *what)
 {
@@ -201,6 +209,19 @@ static void do_free(int i)
 	close(fds[i]);
 }
 
+/* Have something in the buffer. */
+static void soil(int fd)
+{
+	void *p = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+
+	if (p == MAP_FAILED) {
+		fail("mmap");
+		return;
+	}
+	memset(p, 0xa5, bytes);
+	munmap(p, bytes);
+}
+
 static void do_cycle(int i)
 {
 	close(alloc());
@@ -213,6 +234,26 @@ static void do_queue(int i)
 
 	close(fds[oldest % QUEUE]);
 	fds[oldest++ % QUEUE] = fd;
+}
+
+/* what is done in an operation, if it is more than one thing */
+static double parts = 1;
+
+/* A bit less than there is, for what others take meanwhile */
+static void do_hog(int i)
+{
+	const size_t size = mem_bytes("MemAvailable") / 16 * 15, page = sysconf(_SC_PAGESIZE);
+	char *p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	size_t at;
+
+	if (p == MAP_FAILED) {
+		fail("mmap");
+		return;
+	}
+	for (at = 0; at < size; at += page)
+		p[at] = 1;
+	munmap(p, size);
+	parts = size / page;
 }
 
 static void do_map_only(int i)
@@ -250,6 +291,8 @@ enum needs {
 	DMABUF = 8,
 	DEVICE = 16,
 	HOLD = 32,
+	/* only when it is asked for */
+	ALONE = 64,
 };
 
 static const struct what {
@@ -269,6 +312,7 @@ static const struct what {
 	{ "sync4", do_one_sync, BUFFER | DMABUF | DEVICE | HOLD },
 	{ "import", NULL, BUFFER | DMABUF | DEVICE },
 	{ "vmap", NULL, BUFFER | DMABUF | DEVICE },
+	{ "hog", do_hog, ALONE },
 	{ "metadata", NULL, DMABUF },
 };
 
@@ -286,8 +330,11 @@ static double one_batch(const struct what *what)
 	double time;
 	int i;
 
-	for (i = 0; (what->needs & MAKE) && i < batch; i++)
+	for (i = 0; (what->needs & MAKE) && i < batch; i++) {
 		fds[i] = alloc();
+		if (dirty && !failed)
+			soil(fds[i]);
+	}
 	time = now();
 	if (what->once) {
 		for (i = 0; i < batch; i++)
@@ -296,10 +343,14 @@ static double one_batch(const struct what *what)
 		importer(strcmp(what->name, "import") ? what->name : "map", fds[0], batch);
 	}
 	time = now() - time;
-	for (i = 0; (what->needs & DROP) && i < batch; i++)
+	for (i = 0; dirty && !failed && (what->needs & DROP) && i < batch; i++)
+		soil(fds[i]);
+	for (i = 0; (what->needs & DROP) && i < batch; i++) {
 		close(fds[i]);
+		usleep(1000 * pause_ms);
+	}
 
-	return time / batch;
+	return time / batch / parts;
 }
 
 static int compare(const void *a, const void *b)
@@ -486,30 +537,36 @@ static void print(const char *format, const char *name, double *figures, int n)
 {
 	static unsigned int lines;
 	const double p50 = figures[(n - 1) / 2], p95 = figures[(n - 1) * 95 / 100],
-		     p99 = figures[(n - 1) * 99 / 100];
+		     p99 = figures[(n - 1) * 99 / 100], max = figures[n - 1];
 
 	switch (*format) {
 	case 'j':
 		printf("%s\n{\"heap\": \"%s\", \"what\": \"%s\", \"bytes\": %zu, ",
 		       lines++ ? "," : "[", heap_name, name, bytes);
-		printf("\"p50\": %.0f, \"p95\": %.0f, \"p99\": %.0f}", p50, p95, p99);
+		printf("\"p50\": %.0f, \"p95\": %.0f, \"p99\": %.0f, \"max\": %.0f}", p50, p95,
+		       p99, max);
+		break;
+	case 't':
+		printf("%.0f %.0f %.0f %.0f\n", p50, p95, p99, max);
 		break;
 	case 'q':
 		printf("%.0f\n", p50);
 		break;
 	default:
 		if (!lines++)
-			printf("%-28s %-9s %10s %12s %12s %12s\n", "heap", "what", "bytes",
-			       "p50", "p95", "p99");
-		printf("%-28s %-9s %10zu %12.0f %12.0f %12.0f\n", heap_name, name, bytes, p50,
-		       p95, p99);
+			printf("%-28s %-9s %10s %12s %12s %12s %12s\n", "heap", "what", "bytes",
+			       "p50", "p95", "p99", "max");
+		printf("%-28s %-9s %10zu %12.0f %12.0f %12.0f %12.0f\n", heap_name, name, bytes,
+		       p50, p95, p99, max);
 		break;
 	}
 	fflush(stdout);
 }
 
-static bool possible(const struct what *what)
+static bool possible(const struct what *what, bool chosen)
 {
+	if ((what->needs & ALONE) && !chosen)
+		return false;
 	if ((what->needs & DMABUF) && is_memfd())
 		return false;
 
@@ -528,7 +585,7 @@ int main(int argc, char **argv)
 	double *figures;
 	int opt, n = 101;
 
-	while ((opt = getopt(argc, argv, "w:s:n:b:jqfh")) != -1) {
+	while ((opt = getopt(argc, argv, "w:s:n:b:p:djqtfh")) != -1) {
 		switch (opt) {
 		case 'w':
 			chosen[nr_chosen++ % MAX_LIST] = optarg;
@@ -548,6 +605,15 @@ int main(int argc, char **argv)
 		case 'q':
 			format = "q";
 			break;
+		case 't':
+			format = "t";
+			break;
+		case 'd':
+			dirty = true;
+			break;
+		case 'p':
+			pause_ms = atoi(optarg);
+			break;
 		case 'f':
 			in_pieces = true;
 			break;
@@ -559,7 +625,7 @@ int main(int argc, char **argv)
 			return 2;
 		}
 	}
-	if (n < 1 || batch < 1 || nr_sizes > MAX_LIST || nr_chosen > MAX_LIST ||
+	if (n < 1 || batch < 1 || pause_ms < 0 || nr_sizes > MAX_LIST || nr_chosen > MAX_LIST ||
 	    argc - optind > MAX_LIST) {
 		fputs(usage, stderr);
 		return 2;
@@ -604,10 +670,12 @@ int main(int argc, char **argv)
 			for (w = 0; w < ARRAY_SIZE(costs); w++) {
 				for (c = 0; c < nr_chosen && strcmp(chosen[c], costs[w].name); c++)
 					;
-				if ((nr_chosen && c == nr_chosen) || !possible(&costs[w]))
+				if ((nr_chosen && c == nr_chosen) ||
+				    !possible(&costs[w], nr_chosen))
 					continue;
 				bytes = (sizes[s] + page - 1) & ~(page - 1);
 				failed = false;
+				parts = 1;
 				if (strcmp(costs[w].name, "metadata"))
 					measure(&costs[w], figures, n);
 				else

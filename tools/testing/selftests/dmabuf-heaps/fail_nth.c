@@ -16,7 +16,7 @@
 
 #include <drm/drm.h>
 
-#define NR_SETTINGS	7
+#define NR_SETTINGS	8
 
 /* Faults that were hit, calls that failed for it, and the settings as they were. */
 struct sweep {
@@ -33,19 +33,6 @@ struct sweep {
 
 /* No sweep is that long: the first that does not fire ends it. */
 #define MAX_NTH 20000
-
-static bool write_file(const char *path, const char *text)
-{
-	int fd = open(path, O_WRONLY | O_CLOEXEC);
-	bool ok;
-
-	if (fd < 0)
-		return false;
-	ok = write(fd, text, strlen(text)) == (ssize_t)strlen(text);
-	close(fd);
-
-	return ok;
-}
 
 static bool read_file(const char *path, char *text, size_t size)
 {
@@ -73,6 +60,8 @@ static const struct {
 	{ .path = DEBUGFS "fail_page_alloc/verbose", .value = "0" },
 	/* which not every kernel with the others has */
 	{ .path = DEBUGFS "fail_usercopy/verbose", .value = "0" },
+	/* chunks of freed buffers, which need not be allocated */
+	{ .path = "/sys/module/heap_pool/parameters/percent", .value = "0" },
 };
 
 static bool faults_set_up(struct sweep *sweep)
@@ -81,9 +70,9 @@ static bool faults_set_up(struct sweep *sweep)
 
 	for (i = 0; i < NR_SETTINGS; i++) {
 		if (read_file(settings[i].path, sweep->saved[i], sizeof(sweep->saved[i])) &&
-		    write_file(settings[i].path, settings[i].value))
+		    write_text(settings[i].path, settings[i].value))
 			continue;
-		if (i < NR_SETTINGS - 1)
+		if (i < NR_SETTINGS - 2)
 			return false;
 	}
 
@@ -96,7 +85,7 @@ static void faults_restore(const struct sweep *sweep)
 
 	for (i = 0; i < NR_SETTINGS; i++) {
 		if (sweep->saved[i][0])
-			write_file(settings[i].path, sweep->saved[i]);
+			write_text(settings[i].path, sweep->saved[i]);
 	}
 }
 

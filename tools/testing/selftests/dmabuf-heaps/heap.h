@@ -56,6 +56,30 @@ static inline int heap_alloc(int heap, __u64 len)
 	return heap_alloc_flags(heap, len, O_RDWR | O_CLOEXEC, 0);
 }
 
+static inline bool write_text(const char *path, const char *text)
+{
+	int fd = open(path, O_WRONLY | O_CLOEXEC);
+	bool ok;
+
+	if (fd < 0)
+		return false;
+	ok = write(fd, text, strlen(text)) == (ssize_t)strlen(text);
+	close(fd);
+
+	return ok;
+}
+
+/*
+ * The system heaps keep the memory of freed buffers for a while; not any more. Without
+ * debugfs, that takes until it is old.
+ */
+static inline void drain_pool(void)
+{
+	if (!write_text("/sys/kernel/debug/dma_heap_pool/drain", "1") &&
+	    !access("/sys/module/heap_pool", F_OK))
+		sleep(7);
+}
+
 /* A value of /proc/meminfo in bytes, 0 when there is none of that name. */
 static inline unsigned long long mem_bytes(const char *key)
 {

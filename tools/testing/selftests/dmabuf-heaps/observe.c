@@ -149,7 +149,7 @@ TEST_F(heap, properties)
 
 /* The next line about our heap and that length. */
 static bool next_event(FILE *trace, const char *heap, unsigned long long len, int *ret,
-		       long long *duration)
+		       long long *duration, char reason[16], unsigned long long *largest)
 {
 	char line[1024], want[400];
 	const char *p;
@@ -158,7 +158,8 @@ static bool next_event(FILE *trace, const char *heap, unsigned long long len, in
 	while (fgets(line, sizeof(line), trace)) {
 		p = strstr(line, want);
 		p = p ? strstr(p, " ret=") : NULL;
-		if (p && sscanf(p, " ret=%d duration=%lld", ret, duration) == 2)
+		if (p && sscanf(p, " ret=%d duration=%lld reason=%15s largest=%llu", ret, duration,
+				reason, largest) == 4)
 			return true;
 	}
 
@@ -169,10 +170,11 @@ static bool next_event(FILE *trace, const char *heap, unsigned long long len, in
 TEST_F(heap, tracepoint)
 {
 	const unsigned long long len = 5 * self->page, huge = too_much();
+	unsigned long long largest;
 	long long duration, fine;
 	struct timespec tick;
+	char path[160], reason[16];
 	const char *heap;
-	char path[160];
 	FILE *trace;
 	int ret;
 
@@ -203,16 +205,21 @@ TEST_F(heap, tracepoint)
 	snprintf(path, sizeof(path), "%s/trace", self->own.path);
 	trace = fopen(path, "r");
 	ASSERT_NE(NULL, trace);
-	EXPECT_TRUE(next_event(trace, heap, len, &ret, &duration));
+	EXPECT_TRUE(next_event(trace, heap, len, &ret, &duration, reason, &largest));
 	EXPECT_EQ(0, ret);
+	EXPECT_STREQ("none", reason);
+	EXPECT_EQ(0, largest);
 	/* a clock that ticks in milliseconds may show nothing */
 	EXPECT_LE(fine, duration);
 	if (huge) {
 		EXPECT_TRUE(next_event(trace, heap, (huge + self->page - 1) / self->page *
-				       self->page, &ret, &duration));
+				       self->page, &ret, &duration, reason, &largest));
 		EXPECT_EQ(-ENOMEM, ret);
+		EXPECT_STREQ("memory", reason);
+		EXPECT_LT(0, largest);
+		EXPECT_GT(huge, largest);
 	}
-	EXPECT_FALSE(next_event(trace, heap, len, &ret, &duration));
+	EXPECT_FALSE(next_event(trace, heap, len, &ret, &duration, reason, &largest));
 	fclose(trace);
 }
 
