@@ -93,8 +93,9 @@ need() {
 
 apt_install() {
 	apt-get -qq update || echo "apt-get update failed; trying with the lists at hand"
-	# rather fail than remove what somebody needs
-	apt-get -qy install --no-install-recommends --no-remove "$@"
+	# wait for another apt (unattended-upgrades on a fresh machine); fail rather than
+	# remove what somebody needs
+	apt-get -qy -o DPkg::Lock::Timeout=600 install --no-install-recommends --no-remove "$@"
 }
 
 # ---- running things -------------------------------------------------------

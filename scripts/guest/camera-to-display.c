@@ -1,15 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * usage: camera-to-display [--copy] HEAP FRAMES
+ * usage: camera-to-display [--copy|--mirror] HEAP FRAMES
  *
  * vivid's camera writes frames into buffers of a heap, and a display shows the
- * very same buffers, page flip by page flip. Prints a line on that: frames, frames
- * per second, and what this program did for a frame: bytes that it copied, and
- * nanoseconds of the CPU; how many mappings of buffers it has, and how many page faults
- * it took in all.
+ * same buffers, page flip by page flip. Prints a line: frames, frames per second,
+ * bytes that this program copied for each frame, mappings of buffers that it has,
+ * page faults that it took in all, and nanoseconds of the CPU for each frame.
  *
- *   --copy   the way without a shared buffer: the program maps what the camera
- *            wrote, and copies it into the display's own memory
+ *   --copy     for comparison, without shared buffers: the program maps what the
+ *              camera wrote, and copies it into the display's own memory
+ *   --mirror   vim2m, which stands for a scaler or codec, reads what the camera
+ *              wrote and writes it mirrored into other buffers of the heap, which
+ *              the display shows
  *
  * Exit status 0 when all frames were shown, 1 when something failed, and 2 when one
  * of the devices does not take the buffers of this heap.
@@ -39,6 +41,12 @@
 #define WIDTH	640
 #define HEIGHT	480
 #define BUFFERS	4
+/* vim2m's control of how long a frame takes, which is no part of the uapi */
+#define VIM2M_MSEC	(V4L2_CID_USER_BASE + 0x1000)
+
+enum path { DIRECT, COPY, MIRROR };
+
+static const char * const path_names[] = { "shared", "copied", "mirrored" };
 
 struct buffer {
 	int fd;
@@ -48,15 +56,19 @@ struct buffer {
 };
 
 static struct {
-	int camera, display, heap;
+	enum path path;
+	int camera, mirror, display, heap;
 	uint32_t crtc, connector;
 	struct drm_mode_modeinfo mode;
 	uint32_t pitch, size;
+	/* what the camera writes; without --copy and --mirror the display shows them */
 	struct buffer buffers[BUFFERS];
-	/* the display's own, with --copy */
+	/* with --mirror, what the display shows */
+	struct buffer mirrored[BUFFERS];
+	/* with --copy, the display's own */
 	struct buffer own[2];
 	unsigned long long copied;
-} s = { .camera = -1, .display = -1, .heap = -1 };
+} s = { .camera = -1, .mirror = -1, .display = -1, .heap = -1 };
 
 static const char *heap_name;
 
@@ -69,7 +81,7 @@ static void out(int status, const char *what)
 	exit(status);
 }
 
-/* By one that wants one contiguous run, which the heap does not promise */
+/* The device needs contiguous buffers, and the heap does not promise them. */
 static void refused(const char *what)
 {
 	char text[200];
@@ -87,44 +99,77 @@ static double seconds(clockid_t clock)
 	return t.tv_sec + t.tv_nsec / 1e9;
 }
 
+/* The first video device of that driver which can do that */
+static int open_video(const char *driver, uint32_t caps)
+{
+	struct v4l2_capability cap;
+	char path[32];
+	int i, fd;
+
+	for (i = 0; i < 64; i++) {
+		snprintf(path, sizeof(path), "/dev/video%d", i);
+		fd = open(path, O_RDWR | O_CLOEXEC);
+		if (fd < 0)
+			continue;
+		if (!ioctl(fd, VIDIOC_QUERYCAP, &cap) && !strcmp((char *)cap.driver, driver) &&
+		    (cap.device_caps & caps))
+			return fd;
+		close(fd);
+	}
+	errno = 0;
+	out(1, driver);
+
+	return -1;
+}
+
+/* Set the format, and take BUFFERS buffers of others. vim2m has no format of 32 bits. */
+static void set_up(int video, uint32_t type)
+{
+	struct v4l2_format fmt = { .type = type };
+	struct v4l2_requestbuffers req = {
+		.count = BUFFERS, .type = type, .memory = V4L2_MEMORY_DMABUF,
+	};
+	uint32_t format = s.path == MIRROR ? V4L2_PIX_FMT_RGB565 : V4L2_PIX_FMT_XBGR32;
+
+	fmt.fmt.pix.width = WIDTH;
+	fmt.fmt.pix.height = HEIGHT;
+	fmt.fmt.pix.pixelformat = format;
+	fmt.fmt.pix.field = V4L2_FIELD_NONE;
+	if (ioctl(video, VIDIOC_S_FMT, &fmt))
+		out(1, "a video device's format");
+	if (fmt.fmt.pix.width != WIDTH || fmt.fmt.pix.height != HEIGHT ||
+	    fmt.fmt.pix.pixelformat != format || (s.size && fmt.fmt.pix.sizeimage != s.size)) {
+		errno = 0;
+		out(1, "a video device does not have the format");
+	}
+	s.pitch = fmt.fmt.pix.bytesperline;
+	s.size = fmt.fmt.pix.sizeimage;
+	if (ioctl(video, VIDIOC_REQBUFS, &req) || req.count != BUFFERS)
+		out(1, "a video device's queue");
+}
+
 static void open_camera(void)
 {
-	struct v4l2_format fmt = { .type = V4L2_BUF_TYPE_VIDEO_CAPTURE };
 	struct v4l2_streamparm parm = {
 		.type = V4L2_BUF_TYPE_VIDEO_CAPTURE, .parm.capture.timeperframe = { 1, 30 },
 	};
-	struct v4l2_capability cap;
-	char path[32];
-	int i;
 
-	for (i = 0; i < 64 && s.camera < 0; i++) {
-		snprintf(path, sizeof(path), "/dev/video%d", i);
-		s.camera = open(path, O_RDWR | O_CLOEXEC);
-		if (s.camera < 0)
-			continue;
-		if (ioctl(s.camera, VIDIOC_QUERYCAP, &cap) || strcmp((char *)cap.driver, "vivid") ||
-		    !(cap.device_caps & V4L2_CAP_VIDEO_CAPTURE)) {
-			close(s.camera);
-			s.camera = -1;
-		}
-	}
-	if (s.camera < 0)
-		out(1, "there is no camera");
-	fmt.fmt.pix.width = WIDTH;
-	fmt.fmt.pix.height = HEIGHT;
-	fmt.fmt.pix.pixelformat = V4L2_PIX_FMT_XBGR32;
-	fmt.fmt.pix.field = V4L2_FIELD_NONE;
-	if (ioctl(s.camera, VIDIOC_S_FMT, &fmt))
-		out(1, "the camera's format");
-	if (fmt.fmt.pix.width != WIDTH || fmt.fmt.pix.height != HEIGHT ||
-	    fmt.fmt.pix.pixelformat != V4L2_PIX_FMT_XBGR32) {
-		errno = 0;
-		out(1, "the camera has no such format");
-	}
+	s.camera = open_video("vivid", V4L2_CAP_VIDEO_CAPTURE);
+	set_up(s.camera, V4L2_BUF_TYPE_VIDEO_CAPTURE);
 	if (ioctl(s.camera, VIDIOC_S_PARM, &parm))
 		out(1, "the camera's frames per second");
-	s.pitch = fmt.fmt.pix.bytesperline;
-	s.size = fmt.fmt.pix.sizeimage;
+}
+
+static void open_mirror(void)
+{
+	struct v4l2_control flip = { .id = V4L2_CID_HFLIP, .value = 1 };
+	struct v4l2_control fast = { .id = VIM2M_MSEC, .value = 1 };
+
+	s.mirror = open_video("vim2m", V4L2_CAP_VIDEO_M2M);
+	set_up(s.mirror, V4L2_BUF_TYPE_VIDEO_OUTPUT);
+	set_up(s.mirror, V4L2_BUF_TYPE_VIDEO_CAPTURE);
+	if (ioctl(s.mirror, VIDIOC_S_CTRL, &flip) || ioctl(s.mirror, VIDIOC_S_CTRL, &fast))
+		out(1, "vim2m does not mirror");
 }
 
 /* The first mode of that size, of a connector with a display */
@@ -189,7 +234,8 @@ static void open_display(void)
 static void add_fb(struct buffer *b, uint32_t handle, uint32_t pitch)
 {
 	struct drm_mode_fb_cmd2 fb = {
-		.width = WIDTH, .height = HEIGHT, .pixel_format = DRM_FORMAT_XRGB8888,
+		.width = WIDTH, .height = HEIGHT,
+		.pixel_format = s.path == MIRROR ? DRM_FORMAT_RGB565 : DRM_FORMAT_XRGB8888,
 		.handles = { handle }, .pitches = { pitch },
 	};
 
@@ -198,8 +244,8 @@ static void add_fb(struct buffer *b, uint32_t handle, uint32_t pitch)
 	b->fb = fb.fb_id;
 }
 
-/* A buffer of the heap, for the camera, and for the display unless it is to be copied */
-static void add_buffer(struct buffer *b, bool copy)
+/* A buffer of the heap, which the display is to show, or the program to read */
+static void add_buffer(struct buffer *b, bool shown, bool mapped)
 {
 	struct dma_heap_allocation_data alloc = { .len = s.size, .fd_flags = O_RDWR | O_CLOEXEC };
 	struct drm_prime_handle prime = {};
@@ -207,16 +253,17 @@ static void add_buffer(struct buffer *b, bool copy)
 	if (ioctl(s.heap, DMA_HEAP_IOCTL_ALLOC, &alloc))
 		out(1, "allocation");
 	b->fd = alloc.fd;
-	if (copy) {
+	if (mapped) {
 		b->map = mmap(NULL, s.size, PROT_READ, MAP_SHARED, b->fd, 0);
 		if (b->map == MAP_FAILED)
 			out(1, "mmap");
-		return;
 	}
-	prime.fd = b->fd;
-	if (ioctl(s.display, DRM_IOCTL_PRIME_FD_TO_HANDLE, &prime))
-		refused("the display");
-	add_fb(b, prime.handle, s.pitch);
+	if (shown) {
+		prime.fd = b->fd;
+		if (ioctl(s.display, DRM_IOCTL_PRIME_FD_TO_HANDLE, &prime))
+			refused("the display");
+		add_fb(b, prime.handle, s.pitch);
+	}
 }
 
 static void add_own(struct buffer *b)
@@ -239,30 +286,31 @@ static void add_own(struct buffer *b)
 	}
 }
 
-static void queue(unsigned int i, bool first)
+static void queue(int video, uint32_t type, const struct buffer *buffers, unsigned int i)
 {
 	struct v4l2_buffer vb = {
-		.type = V4L2_BUF_TYPE_VIDEO_CAPTURE, .memory = V4L2_MEMORY_DMABUF,
-		.index = i, .m.fd = s.buffers[i].fd, .length = s.size,
+		.type = type, .memory = V4L2_MEMORY_DMABUF, .index = i, .m.fd = buffers[i].fd,
+		.length = s.size, .bytesused = s.size, .field = V4L2_FIELD_NONE,
 	};
 
-	if (!ioctl(s.camera, VIDIOC_QBUF, &vb))
-		return;
-	if (first)
-		refused("the camera");
-	out(1, "the camera does not take the buffer back");
+	if (ioctl(video, VIDIOC_QBUF, &vb))
+		refused(video == s.camera ? "the camera" : "vim2m");
 }
 
-static unsigned int next_frame(void)
+static unsigned int dequeue(int video, uint32_t type)
 {
-	struct v4l2_buffer vb = {
-		.type = V4L2_BUF_TYPE_VIDEO_CAPTURE, .memory = V4L2_MEMORY_DMABUF,
-	};
+	struct v4l2_buffer vb = { .type = type, .memory = V4L2_MEMORY_DMABUF };
 
-	if (ioctl(s.camera, VIDIOC_DQBUF, &vb))
+	if (ioctl(video, VIDIOC_DQBUF, &vb))
 		out(1, "no frame");
 
 	return vb.index;
+}
+
+static void start(int video, int type)
+{
+	if (ioctl(video, VIDIOC_STREAMON, &type))
+		out(1, "a video device does not start");
 }
 
 /* Copy a frame into the display's memory, with the CPU. */
@@ -319,66 +367,93 @@ static int mappings(void)
 	return n;
 }
 
+/*
+ * Get a frame and show it. What the display leaves then, by the index that this
+ * returned for the frame before, goes back to whoever writes it.
+ */
+static unsigned int next_frame(unsigned int frame, unsigned int shown)
+{
+	const uint32_t in = V4L2_BUF_TYPE_VIDEO_OUTPUT, capture = V4L2_BUF_TYPE_VIDEO_CAPTURE;
+	unsigned int i = dequeue(s.camera, capture), j;
+
+	switch (s.path) {
+	case COPY:
+		copy_frame(&s.own[frame % 2], &s.buffers[i]);
+		queue(s.camera, capture, s.buffers, i);
+		show(s.own[frame % 2].fb);
+		return UINT_MAX;
+	case MIRROR:
+		queue(s.mirror, in, s.buffers, i);
+		j = dequeue(s.mirror, capture);
+		dequeue(s.mirror, in);
+		queue(s.camera, capture, s.buffers, i);
+		show(s.mirrored[j].fb);
+		if (shown != UINT_MAX)
+			queue(s.mirror, capture, s.mirrored, shown);
+		return j;
+	default:
+		show(s.buffers[i].fb);
+		if (shown != UINT_MAX)
+			queue(s.camera, capture, s.buffers, shown);
+		return i;
+	}
+}
+
 int main(int argc, char **argv)
 {
-	const bool copy = argc == 4 && !strcmp(argv[1], "--copy");
-	const int type = V4L2_BUF_TYPE_VIDEO_CAPTURE;
-	struct v4l2_requestbuffers req = {
-		.count = BUFFERS, .type = V4L2_BUF_TYPE_VIDEO_CAPTURE, .memory = V4L2_MEMORY_DMABUF,
-	};
 	unsigned int i, frame, frames, shown = UINT_MAX;
-	double start = 0, cpu = 0, took;
+	double begin = 0, cpu = 0, took;
 	struct rusage a, b;
 	char path[300];
 
-	if (argc != 3 + copy) {
-		fprintf(stderr, "usage: %s [--copy] HEAP FRAMES\n", argv[0]);
+	if (argc == 4 && !strcmp(argv[1], "--copy"))
+		s.path = COPY;
+	else if (argc == 4 && !strcmp(argv[1], "--mirror"))
+		s.path = MIRROR;
+	if (argc != 3 + (s.path != DIRECT)) {
+		fprintf(stderr, "usage: %s [--copy|--mirror] HEAP FRAMES\n", argv[0]);
 		return 1;
 	}
-	heap_name = argv[1 + copy];
-	frames = atoi(argv[2 + copy]);
+	heap_name = argv[argc - 2];
+	frames = atoi(argv[argc - 1]);
 	snprintf(path, sizeof(path), "/dev/dma_heap/%s", heap_name);
 	s.heap = open(path, O_RDWR | O_CLOEXEC);
 	if (s.heap < 0)
 		out(1, path);
-	open_camera();
 	open_display();
-	if (ioctl(s.camera, VIDIOC_REQBUFS, &req) || req.count != BUFFERS)
-		out(1, "the camera's queue");
+	open_camera();
+	if (s.path == MIRROR)
+		open_mirror();
 	for (i = 0; i < BUFFERS; i++) {
-		add_buffer(&s.buffers[i], copy);
-		queue(i, true);
+		add_buffer(&s.buffers[i], s.path == DIRECT, s.path == COPY);
+		queue(s.camera, V4L2_BUF_TYPE_VIDEO_CAPTURE, s.buffers, i);
 	}
-	for (i = 0; copy && i < 2; i++)
+	for (i = 0; i < BUFFERS && s.path == MIRROR; i++) {
+		add_buffer(&s.mirrored[i], true, false);
+		queue(s.mirror, V4L2_BUF_TYPE_VIDEO_CAPTURE, s.mirrored, i);
+	}
+	for (i = 0; i < 2 && s.path == COPY; i++)
 		add_own(&s.own[i]);
-	if (ioctl(s.camera, VIDIOC_STREAMON, &type))
-		out(1, "the camera does not start");
+	start(s.camera, V4L2_BUF_TYPE_VIDEO_CAPTURE);
+	if (s.path == MIRROR) {
+		start(s.mirror, V4L2_BUF_TYPE_VIDEO_OUTPUT);
+		start(s.mirror, V4L2_BUF_TYPE_VIDEO_CAPTURE);
+	}
 
 	/* the first one sets the mode, and is not counted */
 	for (frame = 0; frame <= frames; frame++) {
 		if (frame == 1) {
-			start = seconds(CLOCK_MONOTONIC);
+			begin = seconds(CLOCK_MONOTONIC);
 			cpu = seconds(CLOCK_PROCESS_CPUTIME_ID);
 			getrusage(RUSAGE_SELF, &a);
 			s.copied = 0;
 		}
-		i = next_frame();
-		if (copy) {
-			copy_frame(&s.own[frame % 2], &s.buffers[i]);
-			queue(i, false);
-			show(s.own[frame % 2].fb);
-		} else {
-			show(s.buffers[i].fb);
-			/* the display has left the one before */
-			if (shown != UINT_MAX)
-				queue(shown, false);
-			shown = i;
-		}
+		shown = next_frame(frame, shown);
 	}
-	took = seconds(CLOCK_MONOTONIC) - start;
+	took = seconds(CLOCK_MONOTONIC) - begin;
 	cpu = seconds(CLOCK_PROCESS_CPUTIME_ID) - cpu;
 	getrusage(RUSAGE_SELF, &b);
-	printf("%-28s %6s %6u %6.1f %12llu %8d %6ld %19.0f\n", heap_name, copy ? "each" : "none",
+	printf("%-28s %-8s %6u %6.1f %12llu %8d %6ld %19.0f\n", heap_name, path_names[s.path],
 	       frames, frames / took, s.copied / frames, mappings(),
 	       b.ru_minflt - a.ru_minflt + b.ru_majflt - a.ru_majflt, cpu / frames * 1e9);
 
