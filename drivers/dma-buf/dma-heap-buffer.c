@@ -37,53 +37,56 @@
  * DOC: heap buffers
  *
  * A heap allocates memory, describes it in the scatterlist of a struct
- * dma_heap_buffer, and calls dma_heap_buffer_export(). The code here does the
- * rest, until it calls the heap's release callback. It does the same for every
- * heap:
+ * dma_heap_buffer, and calls dma_heap_buffer_export(). From then on, the code
+ * here handles the buffer until it calls the heap's release callback. It treats
+ * the buffers of all heaps alike. A chunk is an entry of the scatterlist.
  *
  * - Each attachment has its own copy of the scatterlist, which is mapped with
- *   the DMA attributes of the buffer. A device that only writes is mapped
- *   DMA_BIDIRECTIONAL, so that what the CPU has written stays, unless the buffer
- *   has DMA_ATTR_SKIP_CPU_SYNC.
- * - A CPU access waits for the fences of the buffer, then syncs every mapping in
- *   the direction of the mapping. After an access that only read, a bidirectional
- *   mapping is synced DMA_FROM_DEVICE: the device may have written in the meantime,
- *   and that must stay.
- * - Userspace can have shared mappings only. A fault maps a PMD where a chunk
- *   covers one and the addresses agree, and otherwise what shares a page table with
- *   its address, 2 MiB at most. Memory that is locked is mapped by mmap(), page by
- *   page, as a huge page is unmapped when a part of it changes.
- * - The kernel uses the linear address of a buffer that is one chunk of low
- *   memory, and maps other buffers into the vmalloc area. So it does with all
- *   buffers where caches can have aliases.
+ *   the DMA attributes of the buffer. The mapping for a device that only writes
+ *   is DMA_BIDIRECTIONAL, to preserve data that the CPU has written, unless the
+ *   buffer has DMA_ATTR_SKIP_CPU_SYNC.
+ * - A CPU access waits for the fences of the buffer, then syncs every mapping
+ *   in the direction of the mapping. After a CPU access that only reads, it
+ *   syncs a bidirectional mapping DMA_FROM_DEVICE, to preserve data that the
+ *   device may have written in the meantime.
+ * - Userspace mappings must be shared. A fault maps a PMD if one chunk covers
+ *   it and the virtual and the physical address are equal modulo PMD_SIZE. If
+ *   not, it maps the pages around the address, within one page table and at
+ *   most 2 MiB. mmap() maps memory that is locked at once, page by page: a
+ *   change to a part of a huge page would unmap all of it.
+ * - The kernel uses the direct map for a cached buffer that is one chunk of low
+ *   memory, unless the data cache has aliases. It maps all other buffers into
+ *   the vmalloc area.
  *
  * Buffers of a heap with the property DMA_HEAP_WRITE_COMBINED are mapped
- * write-combined for the CPU, and with DMA_ATTR_UNCACHED by devices. There are no
- * caches to sync, so CPU accesses only order memory accesses. The heap must have
- * prepared the pages by dma_uncached_prepare().
+ * write-combined for the CPU, and with DMA_ATTR_UNCACHED for devices. There are
+ * no caches to sync, so CPU accesses only wait for fences and order memory
+ * accesses. The heap must have called dma_uncached_prepare() for the pages.
  *
  * Buffers of a heap with the property DMA_HEAP_PROTECTED are for devices only:
  * mmap() and vmap() fail with -EINVAL, CPU accesses sync nothing, and a device
  * that needs a bounce buffer cannot map them.
  *
- * The scatterlist of the buffer does not change and needs no lock, so faults take
- * none. A mutex of the buffer makes mappings and CPU accesses exclude each other.
- * It is taken inside the reservation lock, which the callers of map, unmap and
- * vmap hold, and is held for calls of the DMA API and cache maintenance. CPU
- * accesses do not take the reservation lock: others hold it while they wait for
- * fences or for memory.
+ * The scatterlist of the buffer does not change and needs no lock. A mutex of
+ * the buffer serializes CPU accesses against map and unmap. It is held during
+ * calls of the DMA API and cache maintenance. The callers of map, unmap and
+ * vmap hold the reservation lock. CPU accesses do not take it, because others
+ * hold it while they wait for fences or for memory. Fault handlers take neither
+ * lock.
+ *
+ * Lock order: reservation lock -> mutex of the buffer
  */
 
 /* An attachment; protected by the reservation lock */
 struct dma_heap_attachment {
 	struct device *dev;
-	/* Copy of the buffer's table with DMA addresses; made by the first map */
+	/* Copy of the buffer's table with DMA addresses; made at first map */
 	struct sg_table table;
 	/* How often the importer has mapped the attachment */
 	unsigned int nr_maps;
 	/* Direction of the mapping, if there is one */
 	enum dma_data_direction dir;
-	/* In the mappings of the buffer, if there is one; under the buffer's mutex */
+	/* Entry in buffer->mappings while mapped; protected by buffer->lock */
 	struct list_head node;
 };
 
@@ -171,7 +174,7 @@ static struct sg_table *dma_heap_buffer_map(struct dma_buf_attachment *attachmen
 
 	dma_resv_assert_held(attachment->dmabuf->resv);
 
-	/* See DOC: heap buffers. Memory that the CPU leaves alone needs no sync. */
+	/* Preserve what the CPU wrote, see DOC: heap buffers. */
 	if (dir == DMA_FROM_DEVICE && !(buffer->dma_attrs & DMA_ATTR_SKIP_CPU_SYNC))
 		dir = DMA_BIDIRECTIONAL;
 
@@ -188,7 +191,7 @@ static struct sg_table *dma_heap_buffer_map(struct dma_buf_attachment *attachmen
 			return ERR_PTR(ret);
 	}
 
-	/* A CPU access that has ended before needs no sync, one that ends later has it. */
+	/* Covers CPU accesses that have ended. Those that end later sync @a. */
 	mutex_lock(&buffer->lock);
 	ret = dma_map_sgtable(a->dev, &a->table, dir, buffer->dma_attrs);
 	if (!ret) {
@@ -225,8 +228,8 @@ static int dma_heap_buffer_begin_cpu_access(struct dma_buf *dmabuf, enum dma_dat
 	long ret;
 
 	/*
-	 * A sync does not cover what a device has yet to write. A fence that is
-	 * added with an attachment after this check belongs to later writes.
+	 * Wait first: a sync does not cover later writes of a device. The check
+	 * needs no lock: a later attachment adds fences of later writes only.
 	 */
 	if (!list_empty(&dmabuf->attachments)) {
 		ret = dma_resv_wait_timeout(dmabuf->resv,
@@ -237,7 +240,7 @@ static int dma_heap_buffer_begin_cpu_access(struct dma_buf *dmabuf, enum dma_dat
 	}
 
 	if (is_write_combined(buffer)) {
-		/* Read nothing that was read before the fences signalled. */
+		/* Order reads of the buffer after the wait for the fences. */
 		rmb();
 		return 0;
 	}
@@ -258,7 +261,7 @@ static int dma_heap_buffer_end_cpu_access(struct dma_buf *dmabuf, enum dma_data_
 	struct dma_heap_attachment *a;
 
 	if (is_write_combined(buffer)) {
-		/* Drain write-combining buffers before a device is told. */
+		/* Drain write-combining buffers before a device is started. */
 		wmb();
 		return 0;
 	}
@@ -267,7 +270,7 @@ static int dma_heap_buffer_end_cpu_access(struct dma_buf *dmabuf, enum dma_data_
 	if (buffer->vaddr)
 		flush_kernel_vmap_range(buffer->vaddr, buffer->len);
 	list_for_each_entry(a, &buffer->mappings, node) {
-		/* What the device may have written since must stay, see above. */
+		/* Preserve what the device wrote, see DOC: heap buffers. */
 		if (a->dir == DMA_BIDIRECTIONAL && dir == DMA_FROM_DEVICE)
 			dma_sync_sgtable_for_device(a->dev, &a->table, DMA_FROM_DEVICE);
 		else
@@ -278,7 +281,7 @@ static int dma_heap_buffer_end_cpu_access(struct dma_buf *dmabuf, enum dma_data_
 	return 0;
 }
 
-/* Note for every DMA_HEAP_INDEX_STEP bytes of the buffer which chunk they start in. */
+/* For every DMA_HEAP_INDEX_STEP bytes, record the chunk where they start. */
 static int dma_heap_buffer_add_index(struct dma_heap_buffer *buffer)
 {
 	struct dma_heap_index *index;
@@ -314,9 +317,9 @@ static int dma_heap_buffer_add_index(struct dma_heap_buffer *buffer)
 
 #ifdef CONFIG_MMU
 /*
- * Find the chunk that has page @pgoff of the buffer, or return NULL. *@start
- * becomes the first page of the chunk. The walk is bounded by the pages that
- * share an entry of the index.
+ * Find the chunk that contains page @pgoff of the buffer, or return NULL. Set
+ * *@start to the offset in pages of the chunk. The index limits the walk to the
+ * chunks of DMA_HEAP_INDEX_STEP bytes.
  */
 VISIBLE_IF_KUNIT struct scatterlist *dma_heap_find_chunk(const struct dma_heap_buffer *buffer,
 							 pgoff_t pgoff, pgoff_t *start)
@@ -341,9 +344,10 @@ VISIBLE_IF_KUNIT struct scatterlist *dma_heap_find_chunk(const struct dma_heap_b
 EXPORT_SYMBOL_IF_KUNIT(dma_heap_find_chunk);
 
 /*
- * Map what is around the address, up to a page table, and not more than an entry
- * of the index stands for. A fault costs far more than the entries that it makes,
- * and 2 MiB bound the time under the lock of a page table that covers more.
+ * Map the pages around the address: those that share its page table, but at
+ * most DMA_HEAP_INDEX_STEP bytes. A fault costs far more than the page table
+ * entries that it sets. The limit bounds the time under the lock of a large
+ * page table.
  */
 static vm_fault_t dma_heap_buffer_fault(struct vm_fault *vmf)
 {
@@ -351,7 +355,7 @@ static vm_fault_t dma_heap_buffer_fault(struct vm_fault *vmf)
 	struct dma_heap_buffer *buffer = vma->vm_private_data;
 	const unsigned long mask = min(PMD_SIZE, DMA_HEAP_INDEX_STEP) - 1;
 	unsigned long addr = max(vmf->address & ~mask, vma->vm_start);
-	/* pmd_addr_end() has no end where PMDs are folded. */
+	/* Where PMDs are folded, pmd_addr_end() does not round. */
 	unsigned long last = min(vmf->address | mask, vma->vm_end - 1);
 	pgprot_t prot = dma_heap_buffer_pgprot(buffer, vma->vm_page_prot);
 	pgoff_t pgoff = linear_page_index(vma, addr), start;
@@ -370,7 +374,7 @@ static vm_fault_t dma_heap_buffer_fault(struct vm_fault *vmf)
 		start += PFN_DOWN(sg->length);
 	}
 
-	/* The pages after the one that faulted can wait for faults of their own. */
+	/* An error after the page that faulted can wait for a fault there. */
 	return addr > vmf->address ? VM_FAULT_NOPAGE : ret;
 }
 
@@ -378,14 +382,14 @@ static vm_fault_t dma_heap_buffer_fault(struct vm_fault *vmf)
 static bool can_map_huge(const struct dma_heap_buffer *buffer)
 {
 	/*
-	 * vmf_insert_pfn_pmd() uses the attributes of the vma. Not all
-	 * architectures keep that of decrypted memory there. fork() does not
-	 * deposit page tables for the PMDs of drivers.
+	 * vmf_insert_pfn_pmd() uses vma->vm_page_prot. Not all architectures
+	 * keep the attribute of decrypted memory there. fork() does not deposit
+	 * page tables for the PMDs of drivers.
 	 */
 	return !(buffer->dma_attrs & DMA_ATTR_CC_SHARED) && !arch_needs_pgtable_deposit();
 }
 
-/* Called when nothing is mapped at the PMD yet, or to write to what is. */
+/* Called for an empty PMD, or for a write to a mapped one. */
 static vm_fault_t dma_heap_buffer_huge_fault(struct vm_fault *vmf, unsigned int order)
 {
 	struct vm_area_struct *vma = vmf->vma;
@@ -421,10 +425,10 @@ static const struct vm_operations_struct dma_heap_buffer_vm_ops = {
 };
 
 /*
- * Choose an address that equals the physical one modulo PMD_SIZE, if the first
- * chunk holds an aligned PMD. The memory needs no better alignment for that. The
- * address is right for the following chunks as well if those before them are
- * whole PMDs, as the largest chunks of the system heap are.
+ * If the first chunk is large enough, choose an address that equals the
+ * physical one modulo PMD_SIZE. The memory itself need not be aligned then. The
+ * address also fits later chunks if all chunks before them are whole PMDs, as
+ * the largest chunks of the system heap are.
  */
 static unsigned long dma_heap_buffer_get_unmapped_area(struct dma_buf *dmabuf, unsigned long addr,
 						       unsigned long len, unsigned long pgoff,
@@ -474,9 +478,9 @@ static int dma_heap_buffer_mmap(struct dma_buf *dmabuf, struct vm_area_struct *v
 		return -EINVAL;
 
 	vm_flags_set(vma, VM_IO | VM_PFNMAP | VM_DONTEXPAND | VM_DONTDUMP);
-	/* For PMDs, which take the attributes of the vma. */
+	/* vmf_insert_pfn_pmd() uses it. */
 	vma->vm_page_prot = dma_heap_buffer_pgprot(buffer, vma->vm_page_prot);
-	/* Importers may have set others, and leave the choice to the exporter. */
+	/* Replace those of an importer that calls dma_buf_mmap(). */
 	vma->vm_ops = &dma_heap_buffer_vm_ops;
 	vma->vm_private_data = buffer;
 
@@ -488,12 +492,12 @@ static int dma_heap_buffer_mmap(struct dma_buf *dmabuf, struct vm_area_struct *v
 }
 #endif
 
-/* The linear address of a cached buffer that is one chunk of low memory, or NULL */
+/* Direct map address of a cached buffer that is one chunk of low memory */
 static void *dma_heap_buffer_linear_address(const struct dma_heap_buffer *buffer)
 {
 	struct scatterlist *sg = buffer->table.sgl;
 
-	/* CPU accesses maintain caches of aliases in the vmalloc area only. */
+	/* CPU accesses maintain only the cache aliases of a vmalloc mapping. */
 	if (cpu_dcache_is_aliasing())
 		return NULL;
 	/* If the last page is in low memory, all of them are. */
@@ -514,7 +518,7 @@ VISIBLE_IF_KUNIT void *dma_heap_buffer_map_kernel(struct dma_heap_buffer *buffer
 
 	KUNIT_STATIC_STUB_REDIRECT(dma_heap_buffer_map_kernel, buffer);
 
-	/* vmap() is a BUG() there. */
+	/* Without an MMU, vmap() is a BUG(). */
 	if (!IS_ENABLED(CONFIG_MMU))
 		return NULL;
 
@@ -609,7 +613,7 @@ static const struct dma_buf_ops dma_heap_buffer_protected_ops = {
 	.release = dma_heap_buffer_release,
 };
 
-/* Does the table describe @buffer->len bytes of whole pages, contiguous if so stated? */
+/* Whole pages, @buffer->len bytes in all, contiguous for DMA_HEAP_CONTIGUOUS */
 static bool dma_heap_buffer_table_valid(const struct dma_heap_buffer *buffer, u32 properties)
 {
 	struct scatterlist *sg, *prev = NULL;
@@ -634,19 +638,19 @@ static bool dma_heap_buffer_table_valid(const struct dma_heap_buffer *buffer, u3
  * dma_heap_buffer_export() - export a buffer of a heap
  * @heap: heap that the buffer was allocated from
  * @buffer: the memory; see &struct dma_heap_buffer
- * @fd_flags: as they were given to &dma_heap_ops.allocate
+ * @fd_flags: the flags that &dma_heap_ops.allocate got
  *
- * For the allocate operation of heaps. On success the buffer belongs to the
- * dma-buf, until &dma_heap_buffer.release is called. On failure it still
- * belongs to the caller. A heap with DMA_HEAP_WRITE_COMBINED has prepared the
- * memory by dma_uncached_prepare() before this call.
+ * For the allocate operation of heaps. On success, the buffer belongs to the
+ * dma-buf, until &dma_heap_buffer.release is called. On failure, it still
+ * belongs to the caller. A heap with DMA_HEAP_WRITE_COMBINED must call
+ * dma_uncached_prepare() for the memory before.
  *
  * Context: Process context. May sleep.
- * Return: The dma-buf, or an error pointer: -EINVAL when the release callback is
- * missing, or when the scatterlist does not describe whole pages of @buffer's
- * length, or not one run of them for a heap with DMA_HEAP_CONTIGUOUS; -ENODEV
- * when the owner's module is being unloaded; -ENOMEM, or what else
- * dma_buf_export() returned.
+ * Return: The dma-buf, or an error pointer: -EINVAL when the release callback
+ * is missing, or when the scatterlist does not describe @buffer->len bytes in
+ * whole pages, or is not contiguous for a heap with DMA_HEAP_CONTIGUOUS;
+ * -ENODEV when the owner's module is being unloaded; -ENOMEM; or another error
+ * of dma_buf_export().
  */
 struct dma_buf *dma_heap_buffer_export(struct dma_heap *heap,
 				       struct dma_heap_buffer *buffer, u32 fd_flags)
@@ -697,8 +701,8 @@ EXPORT_SYMBOL_NS_GPL(dma_heap_buffer_export, "DMA_BUF_HEAP");
  * dma_heap_buffer_of() - get the heap buffer behind a dma-buf
  * @dmabuf: the dma-buf; the caller holds a reference
  *
- * For the owner of a heap who is given a dma-buf and has to know if it is one
- * of its own: compare &dma_heap_buffer.release or &dma_heap_buffer.heap.
+ * For the owner of a heap. To check that a dma-buf is its own, the owner
+ * compares &dma_heap_buffer.release or &dma_heap_buffer.heap of the result.
  *
  * Context: Any context.
  * Return: The buffer, or NULL when the dma-buf was not exported by

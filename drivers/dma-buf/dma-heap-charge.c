@@ -37,7 +37,7 @@
 /**
  * struct dma_heap_dmem - a region of the dmem cgroup controller
  * @list:	entry in the list of regions
- * @heaps:	heaps whose buffers are charged to it
+ * @heaps:	reference count, one for each heap that charges to it
  * @region:	the region
  * @size:	its size in bytes
  * @name:	its name
@@ -55,8 +55,9 @@ static DEFINE_MUTEX(dmem_lock);
 static LIST_HEAD(dmem_regions);
 
 /*
- * The region that heaps of some memory share, NULL without the controller, or an error
- * pointer: -EINVAL when another heap states another size, or -ENOMEM.
+ * Heaps of the same memory share a region. Returns it, NULL without the dmem
+ * controller, or an error pointer: -EINVAL if another heap registered it with
+ * another size, or -ENOMEM.
  */
 struct dma_heap_dmem *dma_heap_dmem_get(const char *name, u64 size)
 {
@@ -100,7 +101,7 @@ static void dmem_free(struct kref *heaps)
 
 	lockdep_assert_held(&dmem_lock);
 	list_del(&dmem->list);
-	/* before there can be another of that name */
+	/* Must come before another heap can register the name. */
 	dmem_cgroup_unregister_region(dmem->region);
 	kfree(dmem);
 }
@@ -118,17 +119,17 @@ static int charge_dmem(struct dma_heap_charge *charge, struct dma_heap_dmem *dme
 {
 	int ret = dmem_cgroup_try_charge(dmem->region, size, &charge->dmem, NULL);
 
-	/* -EAGAIN is for those who evict something and try again. */
+	/* -EAGAIN asks to evict something and to try again. Heaps do not. */
 	return ret == -EAGAIN ? -ENOMEM : ret;
 }
 
 #ifdef CONFIG_MEMCG
 /*
- * A charge is added up before it is found to be too much, and others may fail for it.
- * So it is no larger than one for a huge page of x86.
+ * memcg adds a charge before it checks the limit, so a large charge can make
+ * concurrent ones fail. Charge no more at once than for a huge page of x86.
  */
 #define MAX_STEP	SZ_2M
-/* For so much, memcg reclaims as long as that gets anywhere, and not a few times only. */
+/* Up to this size, memcg retries for as long as reclaim makes progress. */
 #define MIN_STEP	(PAGE_SIZE << PAGE_ALLOC_COSTLY_ORDER)
 
 static void count_memcg(struct obj_cgroup *objcg, int nr)
@@ -148,7 +149,7 @@ static void uncharge_memcg(struct obj_cgroup *objcg, size_t size)
 	}
 }
 
-/* False if @size exceeds a limit: then no reclaim can make room for it. */
+/* If @size alone exceeds a limit, reclaim cannot make room for it. */
 static bool within_limits(struct obj_cgroup *objcg, size_t size)
 {
 	struct mem_cgroup *memcg;
@@ -163,9 +164,9 @@ static bool within_limits(struct obj_cgroup *objcg, size_t size)
 }
 
 /*
- * Reclaim if there is no room, but do not invoke the OOM killer. As long as there is
- * room, do not even wait: above memory.high, each charge that may wait does, and the
- * others have the task wait once, when it returns to userspace.
+ * Reclaim at the limit, but do not invoke the OOM killer. Try a nonblocking
+ * charge first: above memory.high, each blocking charge is throttled, while
+ * nonblocking ones throttle the task once, when it returns to userspace.
  */
 static bool charge_step(struct obj_cgroup *objcg, size_t step)
 {
@@ -227,7 +228,7 @@ static int charge_memcg(struct dma_heap_charge *charge, size_t size)
 }
 #endif
 
-/* Add the pages of a buffer to those of its nodes, or take them away. */
+/* Add the pages of a buffer to NR_DMA_HEAP of their nodes, or subtract them. */
 void dma_heap_count_pages(const struct dma_heap_buffer *buffer, bool add)
 {
 	struct pglist_data *pgdat = NULL;
@@ -250,7 +251,7 @@ void dma_heap_count_pages(const struct dma_heap_buffer *buffer, bool add)
 		mod_node_page_state(pgdat, NR_DMA_HEAP, add ? nr : -nr);
 }
 
-/* Does the kernel charge buffers of ordinary memory? */
+/* Does the kernel charge pages of the page allocator to memory cgroups? */
 bool dma_heap_memory_charged(void)
 {
 	return dma_heap_mem_accounting && !mem_cgroup_disabled() && !mem_cgroup_kmem_disabled();
@@ -266,8 +267,9 @@ bool dma_heap_can_hold(struct dma_heap *heap, size_t size)
 }
 
 /*
- * Charge the cgroup of the caller for a buffer of @size bytes of a heap: 0, -ENOMEM
- * when a limit does not allow it, or -EINTR when the task is being killed.
+ * Charge the cgroup of the caller for a buffer of @size bytes. Returns 0,
+ * -ENOMEM when a limit or the size of the heap does not allow it, or -EINTR
+ * when the task is being killed.
  */
 int dma_heap_charge(struct dma_heap *heap, size_t size, struct dma_heap_charge *charge)
 {
@@ -275,8 +277,8 @@ int dma_heap_charge(struct dma_heap *heap, size_t size, struct dma_heap_charge *
 
 	*charge = (struct dma_heap_charge) { .size = size };
 	/*
-	 * The dmem controller would add it up before it finds that it is too much, and
-	 * reclaim could not make room for it, however long it tries.
+	 * Check this first: the dmem controller adds a charge before it checks
+	 * the limit, and memcg would reclaim in vain.
 	 */
 	if (!dma_heap_can_hold(heap, size))
 		return -ENOMEM;
@@ -291,7 +293,7 @@ int dma_heap_charge(struct dma_heap *heap, size_t size, struct dma_heap_charge *
 }
 EXPORT_SYMBOL_IF_KUNIT(dma_heap_charge);
 
-/* Undo it, whoever calls, and whether the cgroup still exists or not. */
+/* Undo dma_heap_charge(), from any task, even if the cgroup was removed. */
 void dma_heap_uncharge(struct dma_heap_charge *charge)
 {
 	KUNIT_STATIC_STUB_REDIRECT(dma_heap_uncharge, charge);
@@ -304,7 +306,7 @@ void dma_heap_uncharge(struct dma_heap_charge *charge)
 }
 EXPORT_SYMBOL_IF_KUNIT(dma_heap_uncharge);
 
-/* Does it charge buffers to dmem regions? */
+/* Does the kernel charge buffers to dmem regions? */
 bool dma_heap_dmem_charged(void)
 {
 #ifdef CONFIG_CGROUP_DMEM
@@ -317,8 +319,8 @@ bool dma_heap_dmem_charged(void)
 /**
  * dma_heap_gfp_account() - get the flag for memory that describes a buffer
  *
- * For what grows with a buffer, as its scatterlist does. The buffer itself is
- * charged by the core.
+ * For memory that grows with a buffer, such as its scatterlist. The core
+ * charges the buffer itself.
  *
  * Context: Any context.
  * Return: __GFP_ACCOUNT if memory is charged to cgroups, or 0.

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * What the files of the DMA-BUF heap core and its KUnit suites share
+ * Internals of the DMA-BUF heap core, also used by KUnit suites
  */
 
 #ifndef _DMA_HEAP_PRIVATE_H
@@ -21,15 +21,16 @@ struct sg_table;
 
 /**
  * enum dma_heap_failure - why a buffer was not allocated
- * @DMA_HEAP_FAILURE_ARGUMENT:	flags or a length that no heap takes; the heap was not
- *				asked
+ * @DMA_HEAP_FAILURE_ARGUMENT:	flags or a length that are invalid for any heap;
+ *				the heap was not called
  * @DMA_HEAP_FAILURE_LIMIT:	the limit of a cgroup
  * @DMA_HEAP_FAILURE_MEMORY:	not enough memory is free
- * @DMA_HEAP_FAILURE_CONTIGUOUS: enough memory is free, but not in one piece, or, most
- *				likely, some of it could not be migrated
+ * @DMA_HEAP_FAILURE_CONTIGUOUS: enough memory is free, but not in one piece, or
+ *				some of it could probably not be migrated
  * @DMA_HEAP_FAILURE_KILLED:	a fatal signal
- * @DMA_HEAP_FAILURE_OTHER:	anything else: enough memory is free, or the heap does not
- *				know how much is
+ * @DMA_HEAP_FAILURE_OTHER:	any other error, or -ENOMEM although enough
+ *				memory is free or the heap does not report how
+ *				much is
  * @DMA_HEAP_FAILURES:		number of reasons
  */
 enum dma_heap_failure {
@@ -47,8 +48,8 @@ enum dma_heap_failure {
  * @buffers:	number of buffers
  * @bytes:	sum of the sizes of these buffers
  * @peak:	highest value that @bytes has had
- * @failures:	number of allocations that the heap has failed, or a limit
- * @reasons:	the same by reason, and what the heap was not asked for
+ * @failures:	number of allocations that failed in the heap or at a limit
+ * @reasons:	failures by reason; only those of arguments are not in @failures
  */
 struct dma_heap_counters {
 	u64 buffers;
@@ -58,16 +59,16 @@ struct dma_heap_counters {
 	u64 reasons[DMA_HEAP_FAILURES];
 };
 
-/* How many bytes of a buffer share an entry of the index of its chunks */
+/* Bytes of a buffer for each entry of struct dma_heap_index */
 #define DMA_HEAP_INDEX_STEP	SZ_2M
 
 /**
- * struct dma_heap_index - where the chunks of a buffer are
- * @nr:		entries
- * @entry:	for every DMA_HEAP_INDEX_STEP bytes of the buffer, the chunk that
- *		has the first of them
+ * struct dma_heap_index - index of the chunks of a buffer by page
+ * @nr:		number of entries
+ * @entry:	for every DMA_HEAP_INDEX_STEP bytes of the buffer, the chunk
+ *		that contains the first of them
  * @entry.sg:	scatterlist entry of that chunk
- * @entry.start: first page of that chunk in the buffer
+ * @entry.start: offset of that chunk in the buffer, in pages
  */
 struct dma_heap_index {
 	size_t nr;
@@ -79,13 +80,13 @@ struct dma_heap_index {
 
 extern bool dma_heap_mem_accounting;
 
-/* Are its buffers pages of the page allocator? */
+/* Are buffers pages of the page allocator? */
 bool dma_heap_is_memory(struct dma_heap *heap);
-/* Are they of memory that is set aside, which is charged to a dmem region? */
+/* Did the owner name a dmem region? True even without the controller. */
 bool dma_heap_is_set_aside(struct dma_heap *heap);
-/* How many bytes it has, or 0 if there is no such number */
+/* Size in bytes or an upper limit of it, or 0 */
 u64 dma_heap_size(struct dma_heap *heap);
-/* The dmem region that its buffers are charged to, or NULL */
+/* The dmem region that buffers are charged to, or NULL */
 struct dma_heap_dmem *dma_heap_dmem(struct dma_heap *heap);
 
 bool dma_heap_can_hold(struct dma_heap *heap, size_t size);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * DMA-BUF heaps: memory by name, for userspace to allocate and devices to share
+ * DMA-BUF heaps: named heaps that userspace and drivers allocate dma-bufs from
  *
  * Copyright (C) 2011 Google, Inc.
  * Copyright (C) 2019 Linaro Ltd.
@@ -51,25 +51,24 @@
 /**
  * DOC: heap lifetime
  *
- * A heap exists from dma_heap_add() to dma_heap_remove(), which its owner
- * calls. Three things can be in use when it is removed:
+ * A heap exists from dma_heap_add() until its owner calls dma_heap_remove().
+ * Three things can be in use when the heap is removed:
  *
- * - A call of the heap's allocate or get_info operation. dma_heap_remove() waits
- *   for it. Later calls fail with -ENODEV. Copies from and to userspace are not waited
- *   for, because userspace can block them for any time.
- * - An open file of the heap's node. It stays open and its ioctls fail with
- *   -ENODEV. It holds the memory of struct dma_heap, which belongs to the core,
- *   but not the owner: the owner's module can be unloaded.
+ * - A call of the heap's allocate or get_info operation. dma_heap_remove()
+ *   waits until it returns. Later calls fail with -ENODEV. dma_heap_remove()
+ *   does not wait for copies from and to userspace, which userspace can block.
+ * - An open file of the heap's device node. It stays open, and its ioctls fail
+ *   with -ENODEV. It holds struct dma_heap, which belongs to the core, but not
+ *   the owner: the owner's module can be unloaded.
  * - A buffer exported with dma_heap_buffer_export(). It holds the heap and pins
- *   the owner's module until its release callback has returned. The owner has to
- *   hold what it depends on itself, as the TEE heaps do with the driver of the
- *   TEE.
+ *   the owner's module until its release callback has returned. The owner must
+ *   hold its own dependencies, as the TEE heaps hold the TEE device.
  *
- * The owner's release operation is called when the heap has been removed and
- * its last buffer is gone. The owner's private data has to stay until then.
+ * The core calls the owner's release operation when the heap was removed and
+ * its last buffer was released. The owner's data must stay valid until then.
  */
 
-/* How many heaps there can be, and removed ones with open files or buffers */
+/* Maximum number of heaps, including removed ones with open files or buffers */
 #define DMA_HEAP_MINORS 128
 
 #define DMA_HEAP_PROPERTIES	DMA_HEAP_CONTIGUOUS
@@ -79,34 +78,39 @@
 
 /**
  * struct dma_heap - a heap of memory from which buffers can be allocated
- * @dev:	device of the heap; holds its name, and its reference count keeps
- *		this structure in memory
+ * @dev:	device of the heap; holds its name, and its reference count
+ *		keeps this structure in memory
  * @cdev:	character device; an open file holds @dev through it
  * @users:	held by the owner, until dma_heap_remove(), and by each buffer;
- *		the last one calls the release operation and puts @dev
- * @busy:	held for reading while the owner allocates or is asked what it has, and
- *		for writing by dma_heap_remove() to wait for that
+ *		dropping the last one calls the release operation and puts @dev
+ * @busy:	held for reading while a buffer is charged and allocated, and
+ *		during get_info; dma_heap_remove() takes it for writing to wait
  * @list:	entry in the list of heaps
  * @real:	for an alias, the heap that it refers to, whose device it holds;
- *		otherwise the heap itself. An alias has no operations and
- *		counts nothing
+ *		otherwise the heap itself. An alias has no operations and does
+ *		not use its counters
  * @owner:	module that @ops belongs to
  * @ops:	operations of the owner
  * @priv:	data of the owner
  * @properties:	bits of &enum dma_heap_property and &enum dma_heap_restriction
  * @memory:	buffers are pages of the page allocator
- * @size:	how many bytes the heap has, or 0 if there is no such number
- * @dmem:	what buffers are charged to in place of memory, or NULL
- * @dmem_name:	its name; an alias shows it when the heap and @dmem are gone
+ * @size:	size of the heap in bytes or an upper limit of it, or 0
+ * @dmem:	dmem region that buffers are charged to, or NULL
+ * @dmem_name:	its name; an alias still shows it after @dmem was put
  * @counters:	buffers and failures, shown in debugfs
  * @counters_lock: protects @counters
  * @debugfs:	file that shows @counters
  * @removed:	the heap was removed, or was not added completely; written
  *		under dma_heaps_lock
  *
- * Lock order: @busy -> any lock that the owner's operations take. The owner
- * must not hold such a lock when it removes the heap. dma_heaps_lock and @busy
- * are not nested. Userspace memory is not accessed under @busy.
+ * Lock order:
+ *
+ * - @busy -> any lock that the owner's operations take
+ * - dma_heaps_lock -> dmem_lock
+ *
+ * The owner must not hold a lock that its operations take when it removes the
+ * heap. dma_heaps_lock and @busy are not nested. Userspace memory is not
+ * accessed under @busy.
  */
 struct dma_heap {
 	struct device dev;
@@ -131,9 +135,9 @@ struct dma_heap {
 };
 
 /*
- * Protects the list and the names in it. It is held from the lookup of a name
- * until the heap is in the list, and while a node is opened, so that a node
- * cannot be opened before its heap is complete.
+ * Protects the list and the names in it. Held from the lookup of a name until
+ * the heap is on the list, and while a device node is opened: a node cannot be
+ * opened before its heap is complete.
  */
 static DEFINE_MUTEX(dma_heaps_lock);
 static LIST_HEAD(dma_heaps);
@@ -145,7 +149,7 @@ bool dma_heap_mem_accounting __ro_after_init =
 	IS_ENABLED(CONFIG_DMABUF_HEAPS_MEM_ACCOUNTING);
 module_param_named(mem_accounting, dma_heap_mem_accounting, bool, 0444);
 MODULE_PARM_DESC(mem_accounting,
-		 "Charge the memory of buffers to the cgroup of who allocates them (default: CONFIG_DMABUF_HEAPS_MEM_ACCOUNTING)");
+		 "Charge the memory of buffers to the cgroup of the task that allocates them (default: CONFIG_DMABUF_HEAPS_MEM_ACCOUNTING)");
 
 static void dma_heap_count_buffer(struct dma_heap *heap, size_t size)
 {
@@ -230,7 +234,7 @@ static int dma_heap_open(struct inode *inode, struct file *file)
 	return nonseekable_open(inode, file);
 }
 
-/* May the owner be called?  Not once it removes the heap. */
+/* Begin to use the owner's operations; false if the heap was removed. */
 static bool dma_heap_enter(struct dma_heap *heap)
 {
 	/* Fails only while dma_heap_remove() waits for it or holds it. */
@@ -249,13 +253,14 @@ static void dma_heap_leave(struct dma_heap *heap)
 }
 
 /*
- * Charge the caller for a buffer, and let the owner allocate it. In that order: what
- * is too much need not be allocated and cleared to find out, and many callers at a
- * time have no more memory than they may.
+ * Charge the caller before the owner allocates: a buffer that exceeds a limit
+ * is refused before memory is allocated and cleared for it, and concurrent
+ * callers cannot exceed the limit together.
  */
 static struct dma_buf *dma_heap_allocate(struct dma_heap *heap, size_t size,
 					 u32 fd_flags, u64 heap_flags, bool *charged)
 {
+	struct dma_heap_buffer *buffer;
 	struct dma_heap_charge charge;
 	struct dma_buf *dmabuf;
 	int ret;
@@ -266,15 +271,23 @@ static struct dma_buf *dma_heap_allocate(struct dma_heap *heap, size_t size,
 		return ERR_PTR(ret);
 
 	dmabuf = heap->ops->allocate(heap, size, fd_flags, heap_flags);
-	if (IS_ERR(dmabuf))
-		dma_heap_uncharge(&charge);
-	else
-		dma_heap_buffer_of(dmabuf)->charge = charge;
+	if (!IS_ERR(dmabuf)) {
+		buffer = dma_heap_buffer_of(dmabuf);
+		if (buffer) {
+			buffer->charge = charge;
+			return dmabuf;
+		}
+		/* there is nowhere to keep the charge */
+		pr_err_once("%s: allocate must use dma_heap_buffer_export()\n", heap->name);
+		dma_buf_put(dmabuf);
+		dmabuf = ERR_PTR(-EINVAL);
+	}
+	dma_heap_uncharge(&charge);
 
 	return dmabuf;
 }
 
-/* Fill in what a heap is and has; @info is zero. */
+/* The caller has zeroed @info. */
 static void dma_heap_fill_info(struct dma_heap *heap, struct dma_heap_info *info)
 {
 	info->properties = heap->properties & DMA_HEAP_PROPERTIES;
@@ -283,14 +296,15 @@ static void dma_heap_fill_info(struct dma_heap *heap, struct dma_heap_info *info
 	if (heap->ops->get_info) {
 		info->size = heap->size;
 		heap->ops->get_info(heap, info);
-		/* no more than dma_heap_buffer_alloc() takes */
+		/* dma_heap_buffer_alloc() refuses more. */
 		info->largest = min_t(u64, info->largest, PAGE_ALIGN_DOWN(SIZE_MAX));
 	}
 }
 
 /*
- * Why has it failed?  @largest is the length of the largest buffer that there is memory
- * for now, or 0 if memory is not the reason, or the heap does not know.
+ * Find the reason of a failed allocation. The caller has zeroed *@largest. If
+ * memory may be the reason, set it to the length of the largest buffer that
+ * there is memory for now, or to 0 if the heap does not report that.
  */
 static enum dma_heap_failure dma_heap_failure_reason(struct dma_heap *heap, size_t size,
 						     int error, bool charged, u64 *largest)
@@ -303,14 +317,14 @@ static enum dma_heap_failure dma_heap_failure_reason(struct dma_heap *heap, size
 		return DMA_HEAP_FAILURE_OTHER;
 	if (!charged && dma_heap_can_hold(heap, size))
 		return DMA_HEAP_FAILURE_LIMIT;
-	/* If it fails, cma_alloc() has just looked through the region itself. */
+	/* Walks the bitmap of a CMA region, but only after a failure. */
 	dma_heap_fill_info(heap, &info);
 	*largest = info.largest;
 	if (!info.size)
 		return DMA_HEAP_FAILURE_OTHER;
 	if (info.free < size)
 		return DMA_HEAP_FAILURE_MEMORY;
-	/* Pages of a region that could not be migrated are a more likely reason than others. */
+	/* Fragmentation or unmovable pages are the likely reason. */
 	if (heap->properties & DMA_HEAP_CONTIGUOUS)
 		return DMA_HEAP_FAILURE_CONTIGUOUS;
 
@@ -334,15 +348,16 @@ static struct dma_heap *dma_heap_lookup(const char *name)
  * dma_heap_find() - find a heap by its name
  * @name: name of the heap or of an alias
  *
- * Pins the module that provides the heap. It does not hold a heap whose device
- * goes away: dma_heap_buffer_alloc() fails with -ENODEV from then on. Release the
- * heap with dma_heap_put().
+ * Pins the module that provides the heap. The heap can still be removed, for
+ * example with its device: dma_heap_buffer_alloc() fails with -ENODEV from then
+ * on. Release the heap with dma_heap_put().
  *
- * A heap that does not exist yet may be added later, by a module or a device.
- * Whether to wait for it is up to the caller.
+ * A module or a device may add the heap later. Whether to wait for it is up to
+ * the caller.
  *
  * Context: Process context. May sleep.
- * Return: The heap, or NULL if there is none of that name.
+ * Return: The heap; for an alias, the heap that it refers to; or NULL if there
+ * is none of that name or its module is being unloaded.
  */
 struct dma_heap *dma_heap_find(const char *name)
 {
@@ -362,8 +377,8 @@ struct dma_heap *dma_heap_find(const char *name)
 EXPORT_SYMBOL_NS_GPL(dma_heap_find, "DMA_BUF_HEAP");
 
 /**
- * dma_heap_put() - release a heap that was found
- * @heap: what dma_heap_find() returned; may be NULL
+ * dma_heap_put() - release a heap from dma_heap_find()
+ * @heap: heap, from dma_heap_find(); may be NULL
  *
  * Buffers that were allocated from the heap stay usable.
  *
@@ -391,7 +406,7 @@ static bool dma_heap_args_valid(u64 len, u32 fd_flags, u64 heap_flags)
 	if (heap_flags & ~DMA_HEAP_VALID_HEAP_FLAGS)
 		return false;
 
-	/* Whole pages of it must fit a size_t, which may have 32 bits. */
+	/* Rounded up to whole pages, it must fit a size_t, maybe of 32 bits. */
 	return len && len <= PAGE_ALIGN_DOWN(SIZE_MAX);
 }
 
@@ -399,17 +414,18 @@ static bool dma_heap_args_valid(u64 len, u32 fd_flags, u64 heap_flags)
  * dma_heap_buffer_alloc() - allocate a buffer from a heap
  * @heap: heap, from dma_heap_find()
  * @len: length in bytes; rounded up to whole pages
- * @fd_flags: access mode of the dma-buf's file, O_RDONLY, O_WRONLY or O_RDWR,
- *	and O_CLOEXEC for an fd that may be made of it
- * @heap_flags: must be 0; there are none
+ * @fd_flags: access mode of the dma-buf's file: O_RDONLY, O_WRONLY or O_RDWR.
+ *	O_CLOEXEC is accepted and has no effect
+ * @heap_flags: must be 0; no flags are defined
  *
- * Does what DMA_HEAP_IOCTL_ALLOC does, except for the fd. The buffer is zero,
- * unless the heap has DMA_HEAP_PROTECTED. Release it with dma_buf_put().
+ * Does the same as DMA_HEAP_IOCTL_ALLOC, but creates no fd. The buffer is
+ * zeroed unless the heap has DMA_HEAP_PROTECTED. Release it with dma_buf_put().
  *
  * Context: Process context. May sleep.
- * Return: The dma-buf, or an error pointer: -EINVAL for wrong flags or a length
- * of 0 or of more than a size_t can hold; -ENODEV when the heap was removed;
- * -ENOMEM; -EINTR when a fatal signal is pending; or what else the heap returned.
+ * Return: The dma-buf, or an error pointer: -EINVAL for invalid flags, a length
+ * of 0, or a length that does not fit size_t; -ENODEV when the heap was
+ * removed; -ENOMEM when memory is short or a cgroup is at its limit; -EINTR
+ * when a fatal signal is pending; or another error of the heap.
  */
 struct dma_buf *dma_heap_buffer_alloc(struct dma_heap *heap, u64 len,
 				      u32 fd_flags, u64 heap_flags)
@@ -457,9 +473,9 @@ struct dma_buf *dma_heap_buffer_alloc(struct dma_heap *heap, u64 len,
 EXPORT_SYMBOL_NS_GPL(dma_heap_buffer_alloc, "DMA_BUF_HEAP");
 
 /*
- * A caller may have been built with an older, shorter structure, the rest of
- * which counts as zero, or with a newer one, of which nothing is known here.
- * The one member that is written is the fd, and there must be room for it.
+ * The members that an older, shorter structure lacks count as zero. Those that
+ * a newer, longer one adds are ignored. Only the fd is written, and the
+ * structure must have room for it.
  */
 static long dma_heap_ioctl_alloc(struct dma_heap *heap, size_t size,
 				 struct dma_heap_allocation_data __user *udata)
@@ -500,7 +516,7 @@ err_put_buffer:
 	return ret;
 }
 
-/* @info is zero. -ENODEV when the heap was removed. */
+/* The caller has zeroed @info. Returns -ENODEV if the heap was removed. */
 VISIBLE_IF_KUNIT int dma_heap_get_info(struct dma_heap *heap, struct dma_heap_info *info)
 {
 	if (!dma_heap_enter(heap))
@@ -512,7 +528,7 @@ VISIBLE_IF_KUNIT int dma_heap_get_info(struct dma_heap *heap, struct dma_heap_in
 }
 EXPORT_SYMBOL_IF_KUNIT(dma_heap_get_info);
 
-/* Callers can be older or newer: what they do not know is left out, the rest is 0. */
+/* An older, shorter structure gets what fits. The rest of a longer one is 0. */
 static long dma_heap_ioctl_get_info(struct dma_heap *heap, size_t size, void __user *argp)
 {
 	struct dma_heap_info info = {};
@@ -520,7 +536,7 @@ static long dma_heap_ioctl_get_info(struct dma_heap *heap, size_t size, void __u
 
 	if (size < offsetofend(typeof(info), restrictions))
 		return -EINVAL;
-	/* There is nothing yet that a caller could say. */
+	/* No member is an input yet. */
 	ret = check_zeroed_user(argp, size);
 	if (ret <= 0)
 		return ret ?: -EINVAL;
@@ -573,8 +589,8 @@ EXPORT_SYMBOL_NS_GPL(dma_heap_get_drvdata, "DMA_BUF_HEAP");
  * dma_heap_properties() - get the properties of a heap
  * @heap: heap, from dma_heap_find()
  *
- * For drivers that need a property: a name says little, and two machines may have
- * different heaps of one name.
+ * For drivers that need a property. A name does not guarantee it: machines can
+ * have different heaps of the same name.
  *
  * Context: Any context.
  * Return: Bits of &enum dma_heap_property and &enum dma_heap_restriction.
@@ -631,7 +647,7 @@ static ssize_t charged_to_show(struct device *dev, struct device_attribute *attr
 }
 static DEVICE_ATTR_RO(charged_to);
 
-/* One word a bit, separated by spaces, or "none" */
+/* One word for each bit that is set, separated by spaces, or "none" */
 static ssize_t emit_properties(char *buf, unsigned long bits)
 {
 	unsigned int bit;
@@ -739,7 +755,7 @@ static void dma_heap_release(struct kref *users)
 	put_device(&heap->dev);
 }
 
-/* Create a heap, or an alias of @real, which nobody can see yet. */
+/* Create a heap, or an alias of @real. It is not visible yet. */
 static struct dma_heap *dma_heap_create(const char *name, struct dma_heap *real)
 {
 	struct dma_heap *heap;
@@ -792,7 +808,7 @@ static int dma_heap_publish(struct dma_heap *heap)
 	ret = cdev_device_add(&heap->cdev, &heap->dev);
 	if (ret) {
 		pr_err("%s: cannot create a device: %d\n", dev_name(&heap->dev), ret);
-		/* A file may be about to be opened. */
+		/* dma_heap_open() may be waiting for the lock. */
 		heap->removed = true;
 		put_device(&heap->dev);
 		return ret;
@@ -804,23 +820,23 @@ static int dma_heap_publish(struct dma_heap *heap)
 
 /**
  * __dma_heap_add() - add a heap
- * @exp_info: what to add; need not stay, nor need the name it points to
+ * @exp_info: describes the heap; it and its strings are not used after the call
  * @owner: module of the operations, NULL when they are built in
  *
  * Use dma_heap_add(), which passes the module of its caller.
  *
- * Creates the device through which userspace allocates from the heap. The
- * device can be opened before this function returns, so everything that the
- * operations need must be ready before the call. A module_init function adds
- * its heaps last: when it fails, the module is freed whatever its reference
- * count is.
+ * Creates the device node of the heap. Userspace can open it and allocate
+ * before this function returns, so everything that the operations need must be
+ * ready before the call. A module_init function must add its heaps last: if it
+ * fails afterwards, the module is freed even if it is in use.
  *
  * Context: Process context. May sleep.
  * Return: The heap, or an error pointer: -EINVAL when the name is invalid, the
- * operation is missing, a property is unknown, or there is a dmem region for
- * ordinary memory, without a size or with another one than before; -EEXIST when
- * there is a heap or an alias of that name; -ENOSPC when there are 128 of them;
- * -ENOMEM; or what adding the device returned.
+ * allocate operation is missing, a property is unknown, or a dmem region is
+ * given for pages of the page allocator, without a size, or with a size other
+ * than that of another heap; -EEXIST when a heap or an alias has the name;
+ * -ENOSPC when there are 128 of them; -ENOMEM; or an error of adding the
+ * device.
  */
 struct dma_heap *__dma_heap_add(const struct dma_heap_export_info *exp_info,
 				struct module *owner)
@@ -888,20 +904,21 @@ EXPORT_SYMBOL_NS_GPL(__dma_heap_add, "DMA_BUF_HEAP");
 /**
  * dma_heap_add_alias() - add another name for a heap
  * @heap: the heap, as dma_heap_add() returned it
- * @name: the name; need not stay
+ * @name: the name; not used after the call
  *
- * For a heap that programs know by an old name. The alias has a node of its own.
- * Whoever allocates from it gets a buffer of @heap, which has the name of @heap
- * and counts there.
+ * For a heap that programs open by an old name. The alias has its own device
+ * node. A buffer allocated through it belongs to @heap: it has the name of
+ * @heap and is counted there.
  *
- * The alias is removed by dma_heap_remove(), before or after @heap. When @heap is
- * removed, opening the alias and allocating from an open file fail with -ENODEV.
+ * Remove the alias with dma_heap_remove(), before or after @heap. When @heap
+ * was removed, opening the alias and allocating from an open file fail with
+ * -ENODEV.
  *
  * Context: Process context. May sleep.
  * Return: The alias, for dma_heap_remove() only, or an error pointer: -EINVAL
- * when the name is invalid, -ENODEV when @heap is removed, -EEXIST when there is
- * a heap or an alias of that name, -ENOSPC when there are 128 of them, -ENOMEM,
- * or what adding the device returned.
+ * when the name is invalid; -ENODEV when @heap was removed; -EEXIST when a heap
+ * or an alias has the name; -ENOSPC when there are 128 of them; -ENOMEM; or an
+ * error of adding the device.
  */
 struct dma_heap *dma_heap_add_alias(struct dma_heap *heap, const char *name)
 {
@@ -932,19 +949,20 @@ EXPORT_SYMBOL_NS_GPL(dma_heap_add_alias, "DMA_BUF_HEAP");
  * dma_heap_remove() - remove a heap
  * @heap: the heap, as dma_heap_add() or dma_heap_add_alias() returned it
  *
- * Removes the heap's name and its node, makes further ioctls on open files
+ * Removes the heap's name and its device node, makes later ioctls on open files
  * fail with -ENODEV, and waits for calls of the heap's allocate and get_info
- * operations to return. It does not wait for buffers: the release operation is called when
- * the last one is gone, which may be before this function returns. The caller
- * must not use the heap any more. See the section on heap lifetime.
+ * operations to return. It does not wait for buffers: the core calls the
+ * release operation when the last one was released, which may be before this
+ * function returns. The caller must not use the heap any more. See DOC: heap
+ * lifetime.
  *
- * Context: Process context. May sleep, as long as it takes to charge and to allocate
- * a buffer. The caller must hold no lock that the allocate or the get_info operation
- * takes.
+ * Context: Process context. May sleep for the time it takes to charge and
+ * allocate a buffer. The caller must not hold a lock that the allocate or the
+ * get_info operation takes.
  */
 void dma_heap_remove(struct dma_heap *heap)
 {
-	/* Waits for readers; has to be gone before the name is free. */
+	/* Waits for readers. Must be done before the name can be reused. */
 	debugfs_remove(heap->debugfs);
 
 	scoped_guard(mutex, &dma_heaps_lock) {
@@ -962,9 +980,8 @@ void dma_heap_remove(struct dma_heap *heap)
 EXPORT_SYMBOL_NS_GPL(dma_heap_remove, "DMA_BUF_HEAP");
 
 /*
- * Like dma_buf_export(), for a buffer that holds the heap. The name of the
- * exporter and its module are filled in here. -ENODEV when the owner's module
- * is being unloaded.
+ * Like dma_buf_export(), but set the name and the module of the exporter, and
+ * hold the heap. Returns -ENODEV when the owner's module is being unloaded.
  */
 struct dma_buf *dma_heap_export(struct dma_heap *heap,
 				struct dma_buf_export_info *exp_info)
@@ -978,7 +995,7 @@ struct dma_buf *dma_heap_export(struct dma_heap *heap,
 	dmabuf = dma_buf_export(exp_info);
 	if (IS_ERR(dmabuf)) {
 		kref_put(&heap->users, dma_heap_release);
-		/* dma_buf_export() returns it when the module is being unloaded. */
+		/* -ENOENT means that the module is being unloaded. */
 		return dmabuf == ERR_PTR(-ENOENT) ? ERR_PTR(-ENODEV) : dmabuf;
 	}
 	dma_heap_count_buffer(heap, exp_info->size);
@@ -987,7 +1004,7 @@ struct dma_buf *dma_heap_export(struct dma_heap *heap,
 }
 EXPORT_SYMBOL_IF_KUNIT(dma_heap_export);
 
-/* Drop a buffer's reference to its heap. May call the heap's release operation. */
+/* Drop a buffer's reference to its heap, which may release the heap. */
 void dma_heap_unexport(struct dma_heap *heap, size_t size)
 {
 	dma_heap_uncount_buffer(heap, size);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * KUnit suite of the TEE heaps, on a TEE device that does nothing and with
- * pools of addresses that nobody touches.
+ * KUnit suite of the TEE heaps, on a dummy TEE device.  Nothing accesses the
+ * memory of its pools.
  */
 
 #include <kunit/device.h>
@@ -60,7 +60,7 @@ struct tee_heap_test {
 	struct page *page;
 };
 
-/* A device with a heap of that many bytes from the address of a real page. */
+/* Add a device and a heap of @size bytes that starts at a real page. */
 static int tee_heap_init_size(struct kunit *test, size_t size)
 {
 	struct tee_heap_test *priv;
@@ -74,7 +74,7 @@ static int tee_heap_init_size(struct kunit *test, size_t size)
 	KUNIT_ASSERT_NOT_NULL(test, priv);
 	test->priv = priv;
 
-	/* the last one may be on its way out */
+	/* the previous device may not be gone yet */
 	snprintf(name, sizeof(name), "kunit-tee-%d", atomic_inc_return(&nr));
 	parent = kunit_device_register(test, name);
 	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, parent);
@@ -130,7 +130,7 @@ static void tee_heap_put(struct dma_buf *dmabuf)
 	__fput_sync(dmabuf->file);
 }
 
-/* A buffer is known by the name of its heap. */
+/* The exporter name of a buffer is the name of its heap. */
 static void tee_heap_exp_name(struct kunit *test)
 {
 	struct dma_buf *dmabuf = tee_heap_alloc(test, SZ_1M);
@@ -141,7 +141,7 @@ static void tee_heap_exp_name(struct kunit *test)
 	tee_heap_put(dmabuf);
 }
 
-/* What a program that chooses a heap is told */
+/* TEE heaps are protected and contiguous. */
 static void tee_heap_properties(struct kunit *test)
 {
 	struct tee_heap_test *priv = test->priv;
@@ -151,8 +151,8 @@ static void tee_heap_properties(struct kunit *test)
 }
 
 /*
- * The heap goes with its device.  Buffers that are there stay, and hold the
- * device; new ones cannot be had, or it would never be gone.
+ * The heap is removed with its device.  Existing buffers stay and hold the
+ * device; new allocations fail with -ENODEV.
  */
 static void tee_heap_device_gone(struct kunit *test)
 {
@@ -173,7 +173,7 @@ static void tee_heap_device_gone(struct kunit *test)
 		tee_heap_put(late);
 	KUNIT_EXPECT_STREQ(test, dmabuf->exp_name, HEAP_NAME);
 
-	/* the name is free for the next device, whatever is left of the last */
+	/* the name is free, though the old heap still has a buffer */
 	pool = tee_protmem_static_pool_alloc(page_to_phys(priv->page), SZ_1M);
 	KUNIT_EXPECT_NOT_ERR_OR_NULL(test, pool);
 	if (!IS_ERR(pool)) {
@@ -184,11 +184,11 @@ static void tee_heap_device_gone(struct kunit *test)
 	}
 	tee_heap_put(dmabuf);
 
-	/* the heap that is there now is another one */
+	/* the old heap is not the new one */
 	KUNIT_EXPECT_PTR_EQ(test, tee_heap_alloc(test, SZ_1M), ERR_PTR(-ENODEV));
 }
 
-/* More than a scatterlist entry can hold is not cut short but refused. */
+/* A buffer larger than a scatterlist entry is refused, not truncated. */
 static void tee_heap_too_large(struct kunit *test)
 {
 	struct dma_buf *dmabuf;
@@ -201,15 +201,15 @@ static void tee_heap_too_large(struct kunit *test)
 	if (!IS_ERR(dmabuf))
 		tee_heap_put(dmabuf);
 
-	/* what was refused took nothing from the pool */
+	/* the refused buffer took nothing from the pool */
 	dmabuf = tee_heap_alloc(test, SZ_4G - PAGE_SIZE);
 	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, dmabuf);
 	tee_heap_put(dmabuf);
 }
 
 /*
- * A buffer of the device's own heaps is known as such, and no other: what the
- * operations of a dma-buf are says nothing about whose it is.
+ * Only buffers of the device's own heaps are accepted: heaps of other devices
+ * have the same dma_buf_ops.
  */
 static void tee_heap_whose(struct kunit *test)
 {
@@ -253,7 +253,7 @@ static void tee_heap_whose(struct kunit *test)
 		kunit_skip(test, "there is no system heap to have another buffer from");
 }
 
-/* A protected buffer is for devices, and for the TEE. */
+/* The CPU cannot map a protected buffer. */
 static void tee_heap_no_cpu(struct kunit *test)
 {
 	struct dma_buf *dmabuf = tee_heap_alloc(test, SZ_1M);
@@ -267,7 +267,7 @@ static void tee_heap_no_cpu(struct kunit *test)
 	tee_heap_put(dmabuf);
 }
 
-/* A heap has one device at a time; the second is told so. */
+/* Registering a heap a second time fails with -EBUSY. */
 static void tee_heap_busy(struct kunit *test)
 {
 	struct tee_heap_test *priv = test->priv;
@@ -280,8 +280,8 @@ static void tee_heap_busy(struct kunit *test)
 }
 
 /*
- * A device that cannot reach a buffer is told so, and gets no bounce buffer,
- * nor does any device where bouncing is forced.
+ * Mapping fails with -EIO for a device that cannot reach the buffer, and for
+ * all devices if bouncing is forced: protected memory is not bounced.
  */
 static void tee_heap_bounce(struct kunit *test)
 {
@@ -304,7 +304,7 @@ static void tee_heap_bounce(struct kunit *test)
 		dev->coherent_dma_mask = reaches ? DMA_BIT_MASK(64) :
 					 page_to_phys(priv->page) - 1;
 		attach = dma_buf_attach(dmabuf, dev);
-		/* without an abort: the end of the test waits for the buffer */
+		/* no assertion: the end of the test waits for the buffer */
 		KUNIT_EXPECT_NOT_ERR_OR_NULL(test, attach);
 		if (IS_ERR(attach))
 			break;

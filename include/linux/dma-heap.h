@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * What the DMA-BUF heap core offers to owners of heaps and to drivers
+ * Interface of the DMA-BUF heap core for owners of heaps and for drivers
  *
  * Copyright (C) 2011 Google, Inc.
  * Copyright (C) 2019 Linaro Ltd.
@@ -26,38 +26,38 @@ struct obj_cgroup;
  */
 struct dma_heap_ops {
 	/**
-	 * @allocate: make a buffer and export it with dma_heap_buffer_export()
+	 * @allocate: allocate a buffer, export it with dma_heap_buffer_export()
 	 *
 	 * The length is in bytes, a multiple of the page size and not zero.
-	 * The fd_flags are for &dma_buf_export_info.flags. The heap_flags are
-	 * zero; there are none. Several calls may run at a time.
+	 * Pass the fd_flags to dma_heap_buffer_export(). The heap_flags are
+	 * zero; no flags are defined. Several calls may run at a time.
 	 *
 	 * Context: Process context. May sleep. Should check for fatal signals
 	 * while it runs.
 	 *
-	 * Return: The dma-buf, or an error pointer: -ENOMEM when there is no
-	 * memory for it, -EINTR when a fatal signal came in between.
+	 * Return: The dma-buf, or an error pointer: -ENOMEM when memory is
+	 * short, -EINTR when a fatal signal is pending, or another errno.
 	 */
 	struct dma_buf *(*allocate)(struct dma_heap *heap, unsigned long len,
 				    u32 fd_flags, u64 heap_flags);
 
 	/**
-	 * @get_info: fill in what the heap knows of its memory
+	 * @get_info: report how much memory the heap has, and where
 	 *
-	 * The core has filled in the properties, &dma_heap_export_info.size and the
-	 * page size as the granule. The heap fills in how much is free, or sets the
-	 * size to 0. Several calls may run at a time. Optional: without it, the
-	 * size is 0.
+	 * The core has set the properties, the restrictions, the size to
+	 * &dma_heap_export_info.size, and the granule to the page size. The
+	 * heap sets the free memory, or the size to 0 if it cannot. Several
+	 * calls may run at a time. Optional: without it, the size is 0.
 	 *
 	 * Context: Process context. May sleep. dma_heap_remove() waits for it.
 	 */
 	void (*get_info)(struct dma_heap *heap, struct dma_heap_info *info);
 
 	/**
-	 * @release: free what the heap is made of
+	 * @release: free the owner's data of the heap
 	 *
-	 * Called once, when the heap was removed and its last buffer is gone.
-	 * Optional.
+	 * Called once, when the heap was removed and its last buffer was
+	 * released. Optional.
 	 *
 	 * Context: Process context. May sleep.
 	 */
@@ -71,17 +71,16 @@ struct dma_heap_ops {
  * @ops:	operations of the heap; must stay until &dma_heap_ops.release
  * @priv:	data of the owner, for dma_heap_get_drvdata()
  * @properties:	bits of &enum dma_heap_property and &enum dma_heap_restriction
- * @memory:	buffers are pages of the page allocator, to be charged to the memory
- *		cgroup of who allocates them
- * @size:	how many bytes the heap has, or 0 if there is no such number; longer
- *		buffers are refused
- * @dmem:	name of the region of the dmem cgroup controller that buffers are
- *		charged to, or NULL; need not stay. For memory that is set aside,
- *		of @size bytes. Heaps that name the same region share it, and
- *		have the same size
+ * @memory:	buffers are pages of the page allocator, to be charged to the
+ *		memory cgroup of the task that allocates the buffer
+ * @size:	size of the heap in bytes or an upper limit of it, or 0 if
+ *		neither is known; longer buffers are refused
+ * @dmem:	name of the region of the dmem cgroup controller that buffers
+ *		are charged to, or NULL. For memory of @size bytes that is set
+ *		aside. Heaps with the same name share the region and must have
+ *		the same @size
  *
- * Initialise the whole structure: members that an owner does not know must be
- * zero.
+ * Members that the owner does not set must be zero.
  */
 struct dma_heap_export_info {
 	const char *name;
@@ -99,20 +98,19 @@ void dma_heap_remove(struct dma_heap *heap);
 
 /**
  * dma_heap_add() - add a heap
- * @exp_info: what to add; need not stay, nor need the name it points to
+ * @exp_info: describes the heap; it and its strings are not used after the call
  *
- * As __dma_heap_add(), for a heap whose operations are part of the caller's
- * module.
+ * Like __dma_heap_add(), for operations that are part of the caller's module.
  */
 #define dma_heap_add(exp_info) __dma_heap_add(exp_info, THIS_MODULE)
 
 struct dma_heap *dma_heap_add_alias(struct dma_heap *heap, const char *name);
 
 /**
- * struct dma_heap_charge - what a cgroup is charged for a buffer
- * @size:	bytes
- * @objcg:	whom the memory controller charges, or NULL
- * @dmem:	whom the dmem controller charges, or NULL
+ * struct dma_heap_charge - charge of a buffer to a cgroup
+ * @size:	length of the buffer in bytes
+ * @objcg:	object cgroup that the memory controller charged, or NULL
+ * @dmem:	pool state that the dmem controller charged, or NULL
  */
 struct dma_heap_charge {
 	size_t size;
@@ -123,20 +121,20 @@ struct dma_heap_charge {
 /**
  * struct dma_heap_buffer - memory of a heap, for dma_heap_buffer_export()
  * @len:	length in bytes, whole pages
- * @table:	the chunks of the buffer in order: entries that start at a page and
- *		have whole pages, @len bytes in all. It belongs to the heap, and
- *		must not change until @release
- * @dma_attrs:	DMA_ATTR_* for every mapping of the buffer by a device.
- *		DMA_ATTR_SKIP_CPU_SYNC and DMA_ATTR_NO_BOUNCE are added for
- *		DMA_HEAP_PROTECTED.
- *		DMA_ATTR_CC_SHARED states that the pages are decrypted, which
- *		mappings for the CPU then are, too. DMA_ATTR_UNCACHED is added for
- *		DMA_HEAP_WRITE_COMBINED
+ * @table:	the memory of the buffer in order: page-aligned entries of whole
+ *		pages, @len bytes in all. It belongs to the heap and must not
+ *		change until @release
+ * @dma_attrs:	DMA_ATTR_* for every mapping of the buffer for a device. With
+ *		DMA_ATTR_CC_SHARED, the pages are decrypted, and CPU mappings
+ *		are made decrypted, too. The core adds DMA_ATTR_SKIP_CPU_SYNC
+ *		and DMA_ATTR_NO_BOUNCE for DMA_HEAP_PROTECTED, and
+ *		DMA_ATTR_UNCACHED for DMA_HEAP_WRITE_COMBINED
  * @release:	frees the memory; called once, when no device and no CPU has it
  *		mapped. May sleep
  * @heap:	heap of the buffer; set by dma_heap_buffer_export()
  *
- * A heap embeds it in its own structure of a buffer, and fills in all but @heap.
+ * A heap embeds this in its own buffer structure and sets all members but
+ * @heap.
  */
 struct dma_heap_buffer {
 	size_t len;
@@ -146,15 +144,15 @@ struct dma_heap_buffer {
 	struct dma_heap *heap;
 	/* private: of the core */
 	struct mutex lock;
-	/* what is mapped for devices, under @lock */
+	/* mapped attachments; protected by @lock */
 	struct list_head mappings;
-	/* where the kernel has mapped it in the vmalloc area, or NULL, under @lock */
+	/* address in the vmalloc area, or NULL; protected by @lock */
 	void *vaddr;
-	/* inode number of the dma-buf, whose inode is gone in release */
+	/* inode number of the dma-buf; the inode is gone before @release */
 	u64 ino;
-	/* finds the chunk of a page; NULL if there is one chunk alone */
+	/* finds the chunk of a page; NULL if there is only one chunk */
 	struct dma_heap_index *index;
-	/* who pays for it */
+	/* to be uncharged after @release */
 	struct dma_heap_charge charge;
 };
 

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * Pages that the CPU accesses uncached, for those who map them with
- * DMA_ATTR_UNCACHED
+ * Pages that the CPU accesses uncached, to be mapped with DMA_ATTR_UNCACHED
  */
 
 #ifndef _LINUX_DMA_UNCACHED_H
@@ -32,7 +31,7 @@ static inline void dma_uncached_clear(struct page *page, unsigned int nr)
 }
 #endif
 
-/* May dma_uncached_restore() wait for other tasks, which reclaim must not do? */
+/* Can dma_uncached_restore() wait for other tasks? Reclaim must not wait. */
 static inline bool dma_uncached_restore_waits(void)
 {
 	return IS_ENABLED(CONFIG_ARCH_HAS_DMA_UNCACHED_PREPARE);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Allocating buffers, and why that fails
+ * Allocate buffers, and explain failures
  */
 
 #define _GNU_SOURCE
@@ -42,13 +42,13 @@ static void sync_buffer(int fd, uint64_t flags)
 	}
 }
 
-/* No other word of any buffer has that value: the factor is odd. */
+/* Unique for each word of each buffer, because the factor is odd. */
 static uint64_t pattern(unsigned int buffer, uint64_t word)
 {
 	return (((uint64_t)buffer + 1) << 40 | word) * 0x9e3779b97f4a7c15ULL;
 }
 
-/* Write all of it, or look whether all of it is what was written. */
+/* Fill the buffer with the pattern, or check that it has the pattern. */
 static bool access_buffer(int fd, unsigned int buffer, bool write)
 {
 	const uint64_t flags = write ? DMA_BUF_SYNC_WRITE : DMA_BUF_SYNC_READ;
@@ -76,12 +76,12 @@ static bool access_buffer(int fd, unsigned int buffer, bool write)
 	return same;
 }
 
-/* The kernel takes no longer strings for a program than 32 pages. */
+/* The kernel limits a string of the environment to 32 pages. */
 #define MAX_COMMAND_BUFFERS	10000
 
 /*
- * Become a program that has the buffers, whose numbers are in DMAHEAP_FDS. Nobody else has
- * them then, so what it closes is freed.
+ * Execute a command with the buffers open and their numbers in DMAHEAP_FDS. No
+ * other process holds the buffers, so those that it closes are freed.
  */
 static int run_command(char **argv, const int *fds, unsigned int nr)
 {
@@ -101,7 +101,7 @@ static int run_command(char **argv, const int *fds, unsigned int nr)
 	return i;
 }
 
-/* As many buffers as the hard limit allows; @before is what it was, for a command */
+/* Raise the soft limit to the hard one; a command gets the limit @before. */
 static void raise_fd_limit(struct rlimit *before)
 {
 	struct rlimit limit;
@@ -112,7 +112,7 @@ static void raise_fd_limit(struct rlimit *before)
 	setrlimit(RLIMIT_NOFILE, &limit);
 }
 
-/* Wait for one of the signals, for so long at most; being stopped is none. */
+/* Wait for a signal, at most for @time. SIGSTOP does not end the wait. */
 static void hold_until(const sigset_t *signals, const struct timespec *time)
 {
 	struct timespec end, now, left;
@@ -234,7 +234,7 @@ usage:
 		put_number(lseek(fds[nr], 0, SEEK_END));
 	}
 	close(heap);
-	/* all are filled before the first is looked at: none may be the memory of another */
+	/* Fill all before verifying any, to find buffers that share memory. */
 	for (i = 0; fill && i < nr; i++)
 		access_buffer(fds[i], i, true);
 	for (i = 0; verify && i < nr; i++) {
@@ -247,7 +247,7 @@ usage:
 	if (!opt_json && verify && !ret)
 		out_value("verified", "all buffers have what was written to them");
 	out_flag("verified", !verify ? -1 : wrong ? 0 : ret ? -1 : 1);
-	/* a signal ends it as the time does */
+	/* A signal ends the wait with status 0, as the timeout does. */
 	sigemptyset(&signals);
 	sigaddset(&signals, SIGINT);
 	sigaddset(&signals, SIGTERM);
@@ -313,7 +313,7 @@ static int verdict(int possible, const char *reason, const char *format, ...)
 	return possible < 0 ? EXIT_UNKNOWN : possible ? 0 : EXIT_NO;
 }
 
-/* The line "name value" of a file, or the one value of one without names; false for "max" */
+/* Read the line "@name value" of a file, or its only value; false for "max". */
 static bool cgroup_value(const char *path, const char *name, uint64_t *value)
 {
 	char line[600], *p = line;
@@ -339,7 +339,7 @@ static bool cgroup_value(const char *path, const char *name, uint64_t *value)
 	return true;
 }
 
-/* What a cgroup has, without what the kernel would free before it refuses more */
+/* Usage of a cgroup, without memory that the kernel reclaims at the limit */
 static uint64_t cgroup_current(const char *folder, const char *region)
 {
 	static const char * const files[] = { "active_file", "inactive_file" };
@@ -363,13 +363,13 @@ static bool in_cgroup_namespace(void)
 {
 	struct stat st;
 
-	/* the number that the first one always has */
+	/* the inode number of the initial namespace */
 	return !stat("/proc/self/ns/cgroup", &st) && st.st_ino != 0xeffffffb;
 }
 
 /*
- * The least that this process's cgroups leave for buffers of the heap, and the folder of
- * the one that does: 1, 0 if there is no limit, or -1 if that is not known.
+ * Find the cgroup of this process that leaves the least @room for buffers of
+ * the heap. Returns 1, 0 if there is no limit, or -1 if that is unknown.
  */
 static int cgroup_room(const char *charged_to, uint64_t *room, char *where, size_t size)
 {
@@ -393,12 +393,12 @@ static int cgroup_room(const char *charged_to, uint64_t *room, char *where, size
 	if (f)
 		fclose(f);
 	line[strcspn(line, "\n")] = '\0';
-	/* Without one for version 2, or out of the namespace, its files are not there. */
+	/* The file is missing without cgroup v2, or outside of the namespace. */
 	snprintf(path, sizeof(path), "/sys/fs/cgroup%s/cgroup.procs", line + 3);
 	if (strncmp(line, "0::/", 4) || !strncmp(line, "0::/..", 6) || access(path, F_OK))
 		return -1;
 
-	/* Also the root, which has limits in a namespace. */
+	/* Include the root, which has limits in a namespace. */
 	for (;;) {
 		last = !line[4];
 		snprintf(folder, sizeof(folder), "/sys/fs/cgroup%s", line + 3);
@@ -418,7 +418,7 @@ static int cgroup_room(const char *charged_to, uint64_t *room, char *where, size
 		slash[slash == line + 3] = '\0';
 	}
 
-	/* There may be others above the namespace. */
+	/* There may be limits above the namespace. */
 	if (!limited && in_cgroup_namespace())
 		return -1;
 
@@ -444,7 +444,7 @@ static void suggest(const struct heaps *heaps, const char *name)
 	check("other name", !!*list, "there is %s", *list ? list : "no heap with a node");
 }
 
-/* Is this process root of the machine, and not of a user namespace alone? */
+/* Is this process root of the machine, not only of a user namespace? */
 static bool is_root(void)
 {
 	char line[200];
@@ -468,7 +468,7 @@ static bool is_in_group(gid_t gid)
 	return getegid() == gid;
 }
 
-/* What the mode says for this user, as if there were neither ACLs nor security modules */
+/* Does the mode let this user read? Ignores ACLs and security modules. */
 static bool mode_allows(const struct stat *st)
 {
 	if (is_root())
@@ -524,7 +524,7 @@ static int why_closed(const struct heaps *heaps, const struct heap *heap, const 
 		       name);
 }
 
-/* What failed of those counters of the heap that only root can read, or NULL */
+/* The counter that changed since the call with @before, or NULL; for root */
 static const char *failure_reason(const char *name, bool before)
 {
 	static const char * const reasons[] = {
@@ -556,7 +556,7 @@ static const char *failure_reason(const char *name, bool before)
 	return reason;
 }
 
-/* What programs can have in all, by /proc/meminfo, or 0 */
+/* MemAvailable of /proc/meminfo in bytes, or 0 */
 static uint64_t available_memory(void)
 {
 	unsigned long long kib = 0;
@@ -632,7 +632,7 @@ int cmd_why(int argc, char **argv)
 		check("limit", -1, "not known%s%s", *heap->charged_to ? " for " :
 		      ", nor is what buffers are charged to", heap->charged_to);
 
-	/* System heaps of older kernels have the OOM killer make room. */
+	/* System heaps of older kernels invoke the OOM killer. */
 	if (!heap->has_info && !strncmp(real, "system", 6) && available_memory() &&
 	    size > available_memory()) {
 		snprintf(s[2], sizeof(s[2]), "%s", show_bytes(available_memory()));
@@ -677,7 +677,7 @@ int cmd_why(int argc, char **argv)
 			       "%s are free, but in pieces: the largest buffer that there is memory for has %s.",
 			       s[2], s[3]);
 
-	/* what is neither seen nor counted */
+	/* Neither a check nor a counter explains the failure. */
 	if (!reason && limited < 0)
 		return verdict(0, "other",
 			       "%s are free: a limit of a cgroup that is not visible here, or a memory policy, may be the reason.",

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Buffers, and who has them
+ * Buffers, and the processes that hold them
  */
 
 #define _GNU_SOURCE
@@ -20,23 +20,23 @@
 
 struct buffer {
 	uint64_t ino;
-	/* or 0 */
+	/* 0 if unknown */
 	uint64_t size;
-	/* the longest mapping of it, if the size is not known */
+	/* length of the longest mapping, for buffers of unknown size */
 	uint64_t at_least;
-	/* empty if it is not known */
+	/* empty if unknown */
 	char exporter[256];
 	char name[64];
-	/* one a line, or NULL */
+	/* attached devices, one per line, or NULL */
 	char *attached;
-	/* references to its file, by bufinfo */
+	/* references to its file, according to bufinfo */
 	unsigned long long count;
 	bool in_bufinfo;
-	/* a process was seen that has it */
+	/* a process holds it */
 	bool held;
 };
 
-/* A process that has a buffer */
+/* A process that holds a buffer */
 struct use {
 	pid_t pid;
 	char command[32];
@@ -45,7 +45,7 @@ struct use {
 	uint64_t mapped;
 };
 
-/* There can be very many: the trees find them by number. */
+/* There can be many buffers and uses: the trees speed up lookups. */
 struct state {
 	struct buffer **buffer;
 	void *buffer_tree;
@@ -53,9 +53,9 @@ struct state {
 	struct use **use;
 	void *use_tree;
 	size_t nr_uses;
-	/* what opening bufinfo failed with, or 0 */
+	/* errno of opening bufinfo, or 0 */
 	int bufinfo_errno;
-	/* hidepid= of proc */
+	/* proc is mounted with hidepid= */
 	bool hidden;
 	/* a PID namespace: not all processes of the machine are in /proc */
 	bool in_namespace;
@@ -84,7 +84,7 @@ static int by_use_sort(const void *a, const void *b)
 	return by_use(*(const struct use * const *)a, *(const struct use * const *)b);
 }
 
-/* Room for one more in an array that grows to powers of two */
+/* Make room for one more in an array that grows to powers of two. */
 static void *grow(void *array, size_t nr, size_t size)
 {
 	if (nr & (nr - 1))
@@ -152,8 +152,9 @@ static void free_state(struct state *state)
 }
 
 /*
- * A line about a buffer. Others can begin like one, as a program can give its buffer a
- * name with newlines in it, but a name is too short for four fields of eight digits.
+ * Parse the line of a buffer. Part of a buffer's name can look like the start of
+ * such a line, as names can contain newlines. But a name is too short for four
+ * fields of eight digits.
  */
 static bool parse_buffer(const char *line, struct buffer *buffer)
 {
@@ -189,7 +190,7 @@ static void attach(struct buffer *buffer, const char *device)
 	buffer->attached = list;
 }
 
-/* What debugfs shows: all buffers, and the devices that are attached to them */
+/* Read all buffers and their attached devices from debugfs. */
 static void read_bufinfo(struct state *state)
 {
 	struct buffer *buffer = NULL, parsed;
@@ -210,7 +211,7 @@ static void read_bufinfo(struct state *state)
 			strcpy(buffer->name, parsed.name);
 			devices = false;
 		} else if (!strcmp(line, "\tAttached Devices:\n")) {
-			/* Only the last is none of the buffer's name. */
+			/* Earlier ones are part of the buffer's name. */
 			if (buffer) {
 				free(buffer->attached);
 				buffer->attached = NULL;
@@ -226,13 +227,13 @@ static void read_bufinfo(struct state *state)
 	fclose(f);
 }
 
-/* May this process not look at what another has? */
+/* Did the last call fail for lack of permission? */
 static bool is_refused(void)
 {
 	return errno == EACCES || errno == EPERM;
 }
 
-/* @dir: of a process, or of one of its threads; false if it may not be looked at */
+/* @dir: a process or a thread in /proc; false for lack of permission */
 static bool read_fd(struct state *state, pid_t pid, const char *command, const char *dir,
 		    const char *fd)
 {
@@ -243,7 +244,7 @@ static bool read_fd(struct state *state, pid_t pid, const char *command, const c
 	struct stat st;
 	FILE *f;
 
-	/* Any file can have such a name. */
+	/* Other files can have such a name: check the filesystem. */
 	snprintf(path, sizeof(path), "%s/fd/%s", dir, fd);
 	if (statfs(path, &fs) || stat(path, &st))
 		return !is_refused();
@@ -254,7 +255,7 @@ static bool read_fd(struct state *state, pid_t pid, const char *command, const c
 	if (!f)
 		return !is_refused();
 	while (fgets(line, sizeof(line), f)) {
-		/* The last line: what follows may be what a program has put there. */
+		/* This is the last line. The rest can be part of the name. */
 		if (!strncmp(line, "name:\t", 6)) {
 			line[strcspn(line, "\n")] = '\0';
 			snprintf(name, sizeof(name), "%.63s", line + 6);
@@ -277,7 +278,7 @@ static bool read_fd(struct state *state, pid_t pid, const char *command, const c
 	return true;
 }
 
-/* @any: there are descriptors at all */
+/* @any: set if there are descriptors */
 static bool read_fds(struct state *state, pid_t pid, const char *command, const char *dir,
 		     bool *any)
 {
@@ -333,7 +334,7 @@ static bool read_maps(struct state *state, pid_t pid, const char *command, const
 			continue;
 		if (strncmp(line + name, "/dmabuf:", 8))
 			continue;
-		/* Any file can have such a name; only root can tell. */
+		/* Other files can have such a name; only root can check. */
 		snprintf(path, sizeof(path), "/proc/%d/map_files/%llx-%llx", pid, start, end);
 		if (!statfs(path, &fs) && fs.f_type != DMA_BUF_MAGIC)
 			continue;
@@ -350,8 +351,8 @@ static bool read_maps(struct state *state, pid_t pid, const char *command, const
 }
 
 /*
- * When the first thread of a process has ended, and others have not, what they have is
- * to be seen at theirs alone, the same at each.
+ * If the main thread has exited and others have not, only the folders of the
+ * other threads show descriptors and mappings, and all show the same.
  */
 static bool read_threads(struct state *state, pid_t pid, const char *command)
 {
@@ -401,7 +402,7 @@ static void read_processes(struct state *state)
 	if (!dir)
 		die(EXIT_UNKNOWN, "cannot read /proc: %s", strerror(errno));
 	state->hidden = stat("/proc/1", &st);
-	/* the number that the first one always has */
+	/* the inode number of the initial namespace */
 	state->in_namespace = !stat("/proc/self/ns/pid", &st) && st.st_ino != 0xeffffffc;
 	while ((entry = readdir(dir))) {
 		pid = atoi(entry->d_name);
@@ -491,7 +492,7 @@ int cmd_who(int argc, char **argv)
 		return EXIT_USAGE;
 	}
 	only = argv[optind];
-	/* buffers have the name of the heap, also those allocated by another one */
+	/* Buffers of an alias have the name of the heap. */
 	heap = only ? find_heap(find_heaps(), only) : NULL;
 	if (heap && *heap->target)
 		only = heap->target;
@@ -545,7 +546,7 @@ static uint64_t size_of(const struct buffer *buffer)
 	return buffer->size ?: buffer->at_least;
 }
 
-/* Buffers and bytes that a process has, each buffer once */
+/* Count the buffers and bytes of a process, each buffer once. */
 static void sum_process(struct state *state, pid_t pid, uint64_t *buffers, uint64_t *bytes)
 {
 	size_t i;
@@ -591,8 +592,9 @@ static void put_growth(struct state *before, struct state *after)
 }
 
 /*
- * A process can pass a buffer to another that was looked at before, and close it: then
- * nobody seems to have it. Look again while there are such buffers, a few times.
+ * A process can pass a buffer to a process that was already read, and close it.
+ * Then no process seems to hold it. Read the processes again a few times if
+ * there are such buffers.
  */
 static void look_again(struct state *state)
 {
@@ -663,7 +665,7 @@ int cmd_leaks(int argc, char **argv)
 		return EXIT_USAGE;
 	}
 
-	/* What comes or goes meanwhile is no leak: it must be there before and after. */
+	/* A leak is in bufinfo before and after the processes are read. */
 	read_bufinfo(&first);
 	read_processes(&first);
 	looked = !first.bufinfo_errno && have_all_processes(&first);

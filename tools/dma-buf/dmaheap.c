@@ -41,7 +41,7 @@ static void print_help(FILE *f)
 	fputs("\nSizes are bytes, or have K, M or G behind them. See dmaheap(1).\n", f);
 }
 
-/* Was it one of these? */
+/* Handle an option that every command accepts; false for other options. */
 bool common_option(int opt)
 {
 	switch (opt) {
@@ -61,7 +61,7 @@ bool common_option(int opt)
 
 static const struct option common_options[] = { OPTION_JSON, OPTION_BYTES, OPTION_HELP, {} };
 
-/* For commands that have no others */
+/* For commands without options of their own */
 bool only_common_options(int argc, char **argv)
 {
 	int opt;

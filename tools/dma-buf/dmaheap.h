@@ -24,11 +24,11 @@
 #define BUFINFO		"/sys/kernel/debug/dma_buf/bufinfo"
 
 /* Exit codes */
-#define EXIT_NO		1	/* what was asked for cannot be had */
+#define EXIT_NO		1	/* the answer is no */
 #define EXIT_USAGE	2
-#define EXIT_UNKNOWN	3	/* it could not be found out */
+#define EXIT_UNKNOWN	3	/* the answer is unknown */
 
-/* dmaheap.c: options that every command takes, among its own */
+/* dmaheap.c: options that every command accepts */
 #define COMMON_LETTERS	"jbh"
 #define OPTION_JSON	{ "json", no_argument, NULL, 'j' }
 #define OPTION_BYTES	{ "bytes", no_argument, NULL, 'b' }
@@ -37,7 +37,7 @@
 bool common_option(int opt);
 bool only_common_options(int argc, char **argv);
 
-/* output.c: each command prints tables of records, for people or as one JSON object */
+/* output.c: each command prints tables, as text or as one JSON object */
 enum column_type {
 	COLUMN_TEXT,
 	COLUMN_NUMBER,
@@ -48,7 +48,7 @@ enum column_type {
 	COLUMN_LIST,
 };
 
-/* What has no title is not shown to people. */
+/* Columns without a title are in JSON only. */
 struct column {
 	const char *title;
 	const char *key;
@@ -80,18 +80,18 @@ void *must(void *allocated);
 /* heaps.c */
 struct heap {
 	char name[256];
-	/* a symbolic link in /dev/dma_heap, or an alias that the kernel has */
+	/* the heap that a symbolic link or an alias refers to, or empty */
 	char target[256];
-	/* the former */
+	/* the node is a symbolic link */
 	bool is_link;
-	/* what stat() says of the node: 0, ENOENT, or why it may not be looked at */
+	/* errno of stat() on the node, ENOENT if it is no device, or 0 */
 	int node_errno;
 	struct stat st;
-	/* why it could not be opened, or 0 */
+	/* errno of opening the node, or 0 */
 	int open_errno;
 	bool has_info;
 	struct dma_heap_info info;
-	/* are the next two known? Words with spaces between them, or "none" */
+	/* the next two are known: words separated by spaces, or "none" */
 	bool has_properties;
 	char properties[128];
 	char restrictions[128];

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Heaps: which there are, and what they are
+ * Heaps, and their properties
  */
 
 #define _GNU_SOURCE
@@ -18,7 +18,7 @@
 
 #include "dmaheap.h"
 
-/* Names that programs open, by the sources of these programs. */
+/* Names that programs open, according to their source code */
 static const struct {
 	const char *name;
 	const char *clients;
@@ -35,7 +35,7 @@ static const struct {
 	{ "cma-uncached-dma32", "Rockchip MPP" },
 };
 
-/* The first line of a file, without its end; sets errno if there is none */
+/* Read the first line of a file, without its newline. Sets errno on failure. */
 bool read_line(const char *path, char *line, size_t size)
 {
 	FILE *f;
@@ -64,7 +64,7 @@ static bool read_attribute(const char *heap, const char *name, char *value, size
 	return false;
 }
 
-/* Is it one of the words, which have spaces between them? */
+/* Is @word one of @words, which are separated by spaces? */
 bool has_word(const char *words, const char *word)
 {
 	const size_t n = strlen(word);
@@ -78,7 +78,7 @@ bool has_word(const char *words, const char *word)
 	return false;
 }
 
-/* The words that sysfs has for these bits, in its order */
+/* The words for these bits in sysfs, in the order of sysfs */
 static const struct {
 	uint32_t bit;
 	const char *word;
@@ -108,7 +108,7 @@ static void words_of(uint32_t bits, char *words, size_t size)
 		snprintf(words, size, "none");
 }
 
-/* Only root can read how much others have. */
+/* Bytes in buffers of the heap, or -1 if this user may not read that */
 static long long read_used(const char *heap)
 {
 	char path[600], line[200];
@@ -127,7 +127,7 @@ static long long read_used(const char *heap)
 	return used;
 }
 
-/* Only the last component of a path, or nothing at all, is the name of a heap. */
+/* The name of a heap is one component of a path. */
 static bool is_name(const char *name)
 {
 	return *name && strlen(name) < 256 && !strchr(name, '/') && strcmp(name, ".") &&
@@ -144,7 +144,7 @@ int open_heap(const char *name)
 	}
 	snprintf(path, sizeof(path), DEV_DIR "/%s", name);
 
-	/* O_RDONLY is enough, and what mode 0640 or an ACL may allow */
+	/* O_RDONLY is enough. Mode 0640 or an ACL may allow no more. */
 	return open(path, O_RDONLY | O_CLOEXEC);
 }
 
@@ -180,7 +180,7 @@ static void look_at(struct heap *heap)
 	else if (!S_ISCHR(heap->st.st_mode))
 		heap->node_errno = ENOENT;
 
-	/* what udev has made a link has no folder in sysfs, but may lead to an alias */
+	/* A link of udev has no folder in sysfs, but may lead to an alias. */
 	real = *heap->target ? heap->target : heap->name;
 	if (read_attribute(real, "alias_of", target, sizeof(target)))
 		snprintf(heap->target, sizeof(heap->target), "%s", target);
@@ -243,7 +243,7 @@ static int by_name(const void *a, const void *b)
 	return strcmp(((const struct heap *)a)->name, ((const struct heap *)b)->name);
 }
 
-/* All heaps that have a node or a folder in sysfs; not to be freed */
+/* All heaps with a node or a folder in sysfs. Callers must not free them. */
 struct heaps *find_heaps(void)
 {
 	static struct heaps heaps;
@@ -261,7 +261,7 @@ struct heaps *find_heaps(void)
 	return &heaps;
 }
 
-/* Words with spaces between them; people see that there are none. */
+/* Words separated by spaces; only text output shows "none". */
 static void put_words(const struct heap *heap, const char *words)
 {
 	char *copy, *word, *state;
@@ -323,7 +323,7 @@ static void note_missing(const struct heaps *heaps)
 		out_note("no DMA_HEAP_IOCTL_GET_INFO in this kernel: properties, memory not known");
 }
 
-/* What only "list" shows */
+/* Notes for columns that only "list" has */
 static void note_unused(const struct heaps *heaps)
 {
 	unsigned int i;
@@ -412,16 +412,16 @@ int cmd_list(int argc, char **argv)
 	return heaps->nr ? 0 : EXIT_NO;
 }
 
-/* What the heap of the default region was called at some time */
+/* Names that the heap of the default region has or had */
 static bool is_default_region(const char *name)
 {
 	return !strncmp(name, "default_cma_region", 18) || !strcmp(name, "reserved") ||
-	       !strcmp(name, "linux,cma");
+	       !strcmp(name, "linux,cma") || !strcmp(name, "default-pool");
 }
 
 /*
- * The heap that a link of this name should lead to, if it is one that programs look for:
- * a heap of the properties that the name stands for, or NULL.
+ * For a known name, find a heap with the properties that the name stands for, as
+ * the target of a link. Returns NULL if there is none.
  */
 const struct heap *instead_of(const struct heaps *heaps, const char *name)
 {
@@ -442,7 +442,7 @@ const struct heap *instead_of(const struct heaps *heaps, const char *name)
 		if (system ? strncmp(heap->name, "system", 6) : !is_default_region(heap->name))
 			continue;
 		if (!heap->has_properties) {
-			/* an old kernel: there is nothing but its name */
+			/* Old kernels provide only the name. */
 			if (uncached || dma32 || (system && strcmp(heap->name, "system")))
 				continue;
 		} else if (has_word(heap->properties, "contiguous") == system ||
@@ -507,8 +507,8 @@ static void print_rules(const char *properties, const char *group)
 }
 
 /*
- * What a rule has to match for heaps with each of the properties, and the restrictions
- * of @list, which commas separate, and no other restrictions
+ * Make the match of a rule for heaps with all properties and exactly the
+ * restrictions of @list, which are separated by commas.
  */
 static bool parse_properties(const char *list, char *restrictions, size_t size,
 			     char *match, size_t match_size)
@@ -536,7 +536,7 @@ static bool parse_properties(const char *list, char *restrictions, size_t size,
 	return true;
 }
 
-/* udev makes underscores of other characters, unless it is told not to. */
+/* By default, udev replaces other characters with underscores. */
 static bool is_kept_by_udev(const char *name)
 {
 	for (; *name; name++) {
@@ -627,7 +627,7 @@ int cmd_udev(int argc, char **argv)
 	}
 	out_table("links", linked, 1);
 	for (i = 0; i < ARRAY_SIZE(known_names); i++) {
-		/* a link is what such a rule has made, and goes if the rule does */
+		/* A link was created by such a rule, and needs it. */
 		heap = find_heap(heaps, known_names[i].name);
 		if (heap && !heap->is_link)
 			continue;

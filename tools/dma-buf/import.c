@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Which devices take buffers of a heap?
+ * Which devices accept buffers of a heap?
  */
 
 #define _GNU_SOURCE
@@ -19,8 +19,8 @@
 #include "dmaheap.h"
 
 /*
- * Of include/uapi/drm/drm.h, which not every machine has; they are the ABI of all DRM
- * drivers.
+ * From include/uapi/drm/drm.h, which is not installed on every machine. This is
+ * the ABI of all DRM drivers.
  */
 struct prime_handle {
 	__u32 handle;
@@ -44,7 +44,7 @@ static const struct column columns[] = {
 	{ "WHY", "why", COLUMN_TEXT },
 };
 
-/* No errno of a device */
+/* Results that are not an errno of a device */
 #define NOT_TRIED	-1
 #define NO_BUFFER	-2
 #define NO_QUEUE	-3
@@ -70,8 +70,9 @@ static const char *meaning(int error)
 	case EINVAL:
 		return "it cannot map such a buffer, or does not import DMA-BUFs";
 	case ENOTTY:
-	case EOPNOTSUPP:
 		return "it does not import DMA-BUFs";
+	case EOPNOTSUPP:
+		return "it does not import DMA-BUFs, or snoops caches and the buffer is uncached";
 	case ENOMEM:
 		return "no memory, no room in the IOMMU or in swiotlb, or not contiguous for it";
 	case EIO:
@@ -98,7 +99,7 @@ static void not_tried(const char *device, int error)
 	put_text(text);
 }
 
-/* How many devices took a buffer, and how many refused one */
+/* How many devices accepted a buffer, and how many rejected one */
 static unsigned int nr_yes, nr_no;
 
 static void result(const char *device, const char *what, int error)
@@ -120,7 +121,7 @@ static void result(const char *device, const char *what, int error)
 	put_text(error ? text : "");
 }
 
-/* How large a buffer the queue wants: what its format has now */
+/* The size of a buffer for the current format of the queue, or 0 */
 static __u32 queue_size(int fd, __u32 type)
 {
 	struct v4l2_format format = { .type = type };
@@ -167,7 +168,7 @@ static int queue_buffer(int fd, __u32 type, int heap)
 	}
 	if (V4L2_TYPE_IS_OUTPUT(type))
 		buffer.field = V4L2_FIELD_NONE;
-	/* This maps it as well, and queues that want a request with a buffer allow it. */
+	/* This maps it, too, and also works for queues that require requests. */
 	if (ioctl(fd, VIDIOC_PREPARE_BUF, &buffer)) {
 		error = errno;
 		if (error == ENOTTY && !ioctl(fd, VIDIOC_QBUF, &buffer))
@@ -234,9 +235,9 @@ static void try_drm(const char *path, int heap)
 		not_tried(path, errno);
 		return;
 	}
-	/* Who opens a card first may set its mode; a display server would fail. */
+	/* The first opener is DRM master, which would block a display server. */
 	ioctl(fd, DROP_MASTER);
-	/* not of one chunk, if the heap's buffers need not be */
+	/* too large for one chunk, unless the heap is contiguous */
 	dmabuf = alloc_buffer(heap, DRM_SIZE);
 	if (dmabuf < 0) {
 		error = NO_BUFFER;

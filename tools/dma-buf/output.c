@@ -16,7 +16,7 @@
 bool opt_json;
 bool opt_bytes;
 
-/* One value of a row; text is NULL if it is not known. */
+/* One value of a row; text is NULL if it is unknown. */
 struct cell {
 	char *text;
 	uint64_t number;
@@ -27,7 +27,7 @@ static const struct column *columns;
 static unsigned int nr_columns;
 static struct cell *cells;
 static size_t nr_cells;
-/* What has been put into the list so far, one text a line */
+/* Items of the list so far, one per line */
 static char *items;
 static bool first_member = true;
 /* The JSON object has begun. */
@@ -39,7 +39,7 @@ static void end_table(void);
 static void json_key(const char *key);
 static void json_string(const char *text, size_t len);
 
-/* In JSON, whatever the command has found until now is followed by the error. */
+/* In JSON, the error follows the results so far. */
 void die(int status, const char *format, ...)
 {
 	char text[1024];
@@ -85,7 +85,7 @@ const char *show_bytes(uint64_t bytes)
 		snprintf(s, sizeof(text[0]), "%llu", (unsigned long long)bytes);
 		return s;
 	}
-	/* what would be rounded to 1024 is 1 of the next unit */
+	/* A value that rounds to 1024 is 1 of the next unit. */
 	while (value >= 1023.95 && unit < 5) {
 		value /= 1024;
 		unit++;
@@ -96,7 +96,7 @@ const char *show_bytes(uint64_t bytes)
 	return s;
 }
 
-/* A number of bytes, with K, M or G behind it for powers of 1024 */
+/* Parse a number of bytes, or of units of K, M or G, powers of 1024. */
 bool parse_size(const char *text, uint64_t *size)
 {
 	static const char units[] = "KMG";
@@ -124,7 +124,7 @@ bool parse_size(const char *text, uint64_t *size)
 	return true;
 }
 
-/* A number of seconds, which can have a fraction */
+/* Parse a number of seconds, which can have a fraction. */
 bool parse_seconds(const char *text, struct timespec *time)
 {
 	double seconds;
@@ -161,7 +161,7 @@ static int utf8_length(const unsigned char *s)
 	return n;
 }
 
-/* Names of buffers are what other programs have set: any bytes. */
+/* Other programs set names of buffers, which can contain any bytes. */
 static void json_string(const char *text, size_t len)
 {
 	const unsigned char *s = (const unsigned char *)text, *end = s + len;
@@ -194,7 +194,7 @@ static void json_key(const char *key)
 	fputs(": ", stdout);
 }
 
-/* What a terminal would take for a command is no text, and items of a list are lines. */
+/* Replace control characters, and the newlines between items of a list. */
 static void print_text(const char *text)
 {
 	const unsigned char *s = (const unsigned char *)text;
@@ -236,7 +236,7 @@ void out_begin(const char *command)
 	out_value("command", command);
 }
 
-/* The rows are the values that are put from here on, column by column. */
+/* Begin a table. The values put after this fill its rows, column by column. */
 void out_table(const char *key, const struct column *of, unsigned int nr)
 {
 	end_table();
@@ -270,13 +270,13 @@ void put_number(uint64_t number)
 			show_bytes(number) : text)), number);
 }
 
-/* 1, 0, or -1 if it is not known */
+/* 1, 0, or -1 if unknown */
 void put_flag(int flag)
 {
 	put(flag < 0 ? NULL : must(strdup(flag ? "yes" : "no")), flag);
 }
 
-/* One more for the list that put_list() ends. */
+/* Add an item to the list that put_list() ends. */
 void put_item(const char *text)
 {
 	char *longer = NULL;
@@ -358,7 +358,7 @@ static void text_row(size_t row, const int *widths)
 		if (!columns[i].title)
 			continue;
 		text = row == SIZE_MAX ? columns[i].title : cell_text(&cells[row + i]);
-		/* what is missing of the column before, and a gap */
+		/* padding of the previous column, and a gap */
 		if (i)
 			printf("%*s", pad + 2, "");
 		pad = widths[i] - text_width(text);
@@ -411,7 +411,7 @@ static void end_table(void)
 	table_key = NULL;
 }
 
-/* A text that is not in a table; its key is for programs. */
+/* Print a text outside of tables; @key is for JSON. */
 void out_value(const char *key, const char *text)
 {
 	end_table();
@@ -424,7 +424,7 @@ void out_value(const char *key, const char *text)
 	}
 }
 
-/* Yes, no, or -1 for not known, for programs: people read the text beside it. */
+/* 1, 0, or -1 if unknown. JSON only: text output has sentences instead. */
 void out_flag(const char *key, int flag)
 {
 	end_table();
@@ -434,7 +434,7 @@ void out_flag(const char *key, int flag)
 	fputs(flag < 0 ? "null" : flag ? "true" : "false", stdout);
 }
 
-/* What could not be found out, and what it would take. */
+/* Note which information is missing, and why, once. */
 void out_note(const char *format, ...)
 {
 	char *note = NULL;

@@ -124,7 +124,7 @@ static void cma_heap_free_pages(struct cma_heap *cma_heap, struct cma_heap_buffe
 	for_each_sgtable_sg(&base->table, sg, i)
 		lost |= !sg_page(sg);
 
-	/* Pages that could not be restored are lost to the region. */
+	/* If a page could not be restored, the whole buffer is lost. */
 	if (!lost)
 		cma_release(cma_heap->cma, buffer->pages, PFN_DOWN(base->len));
 	sg_free_table(&base->table);
@@ -213,7 +213,7 @@ static const struct dma_heap_ops cma_heap_ops = {
 	.release = cma_heap_release,
 };
 
-/* Names are ABI: is it one that programs know as the name of another heap? */
+/* Names are ABI: do programs know another heap by this name? */
 static bool cma_heap_name_taken(const char *name)
 {
 	static const char * const taken[] = {
@@ -239,7 +239,7 @@ EXPORT_SYMBOL_IF_KUNIT(cma_heap_name);
 /* The old name for the heap of the default region, or NULL. */
 VISIBLE_IF_KUNIT const char *cma_heap_legacy_name(const char *region)
 {
-	/* The longest name that CMA keeps may be a part of the name only. */
+	/* CMA truncates names: one of the maximum length may be incomplete. */
 	if (cma_heap_name_taken(region) || strlen(region) >= CMA_MAX_NAME - 1)
 		return NULL;
 
@@ -282,7 +282,7 @@ static int __init cma_heap_add(struct cma *cma, bool is_default, bool uncached)
 	cma_heap->uncached = uncached;
 	cma_heap_full_name(full_name, name, uncached);
 	exp_info.name = full_name;
-	/* Both heaps have the same memory. */
+	/* The cached and the uncached heap allocate from the same memory. */
 	snprintf(dmem, sizeof(dmem), "cma/%s", name);
 	exp_info.dmem = dmem;
 	exp_info.priv = cma_heap;
@@ -355,7 +355,7 @@ static int __init cma_heap_init(void)
 {
 	struct cma *default_cma = dev_get_cma_area(NULL);
 
-	/* Cached heaps first, so that an uncached one takes no name of theirs. */
+	/* Cached heaps first, so that no uncached heap takes their names. */
 	cma_heap_add_all(default_cma, false);
 	if (IS_ENABLED(CONFIG_DMABUF_HEAPS_CMA_UNCACHED))
 		cma_heap_add_all(default_cma, true);

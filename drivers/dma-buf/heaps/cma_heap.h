@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * What the KUnit suite of the CMA heaps sees of them.
+ * Functions of the CMA heaps for their KUnit suite
  */
 
 #ifndef _CMA_HEAP_H

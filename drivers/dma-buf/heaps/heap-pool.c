@@ -49,79 +49,83 @@
 /**
  * DOC: page pool
  *
- * Nearly all of the time that it takes to allocate a buffer goes into clearing its
- * pages. An uncached buffer takes even longer on x86, because all CPUs flush their
- * TLBs when the attributes of its pages change. The pool keeps the chunks of freed
- * buffers for the next one, and clears them in between.
+ * Clearing pages takes nearly all of the time of an allocation. An uncached
+ * buffer takes even longer on x86, because all CPUs flush their TLBs when the
+ * attributes of its pages change. The pool keeps the chunks of freed buffers
+ * for later buffers, and clears them in the background.
  *
- * Chunks of a NUMA node are on lists by order, kind, and state:
+ * Each NUMA node has lists of chunks by order, kind, and state:
  *
- * - *Dirty* chunks are as their last user left them. A freed chunk is dirty.
- * - *Clean* chunks are cleared. A work item with nice 19 makes dirty chunks clean.
+ * - *Dirty* chunks hold the data of their last user. Freed chunks are dirty.
+ * - *Clean* chunks are cleared. A work item with nice 19 clears dirty chunks.
  *
- * A heap takes a clean chunk if there is one, otherwise a dirty one, which it clears
- * itself, otherwise one of the page allocator. It does not wait for dirty chunks to
- * become clean. It gets a chunk of exactly the order that it asks for: large requests
- * need the large chunks. Only if the page allocator has no chunk of that order, the pool
- * gives it one that is at least as large, of whatever kind.
+ * A heap takes a clean chunk if there is one. Otherwise it takes a dirty chunk
+ * and clears it, or else allocates one from the page allocator. It does not
+ * wait for dirty chunks to become clean. It gets a chunk of exactly the order
+ * that it requests, because large requests need the large chunks. If the page
+ * allocator has no chunk of that order, the pool gives back a chunk of any kind
+ * that is at least as large.
  *
- * What the pool holds is bounded:
+ * The size of the pool is bounded:
  *
- * - It has at most heap_pool.percent of the pages of a node, half of them dirty, and
- *   twice that share of the pages of a zone. What exceeds that goes to the page
- *   allocator at once, and so does everything while the zone has no more free pages than
- *   reclaim wants it to have.
- * - Chunks that nobody took for some seconds go to the page allocator.
- * - A shrinker gives back chunks when memory is short, dirty ones first, and last those
- *   that it cannot free itself. While these are on their way, the OOM killer waits, but
- *   for no more than MAX_AGE, and not if none has arrived for OOM_PATIENCE.
+ * - It holds at most heap_pool.percent of the pages of a node, half of them
+ *   dirty, and at most twice that share of the pages of a zone. Chunks above
+ *   these limits are freed at once. So are all chunks of a zone that has fewer
+ *   free pages than reclaim tries to keep free.
+ * - Chunks that are not reused for some seconds are freed.
+ * - A shrinker frees chunks when memory is short: dirty ones first, and last
+ *   those that only a work item can free. While these are on their way, the OOM
+ *   killer is held off: for at most MAX_AGE, and for OOM_PATIENCE without
+ *   progress.
  *
- * The pages are counted as reclaimable memory of the kernel (KReclaimable in
- * /proc/meminfo), hence in MemAvailable. They are not charged to any cgroup: the core
+ * The pages count as reclaimable kernel memory (KReclaimable in /proc/meminfo),
+ * and therefore in MemAvailable. They are not charged to any cgroup: the core
  * charges buffers, not pages.
  *
- * Tasks with a memory policy, or whose cpuset excludes the node, take no chunks of it, and
- * buffers whose last reference they drop do not get into it, nor do pages of nodes that
- * have no CPU online. It takes no pages that somebody else has a reference to, nor pages
- * with memory errors. With init_on_free, it clears what is freed at once. With
- * debug_pagealloc or page_poison, which want to see pages freed, there is no pool. KASAN
- * does not report accesses to pages in it: boot with heap_pool.percent=0 to look for those.
+ * A task with a memory policy does not use the pool, and a task whose cpuset
+ * excludes a node does not use its chunks: the task neither takes them nor adds
+ * them when it drops the last reference to a buffer. The pool does not accept
+ * pages of nodes without an online CPU, pages with other references, or pages
+ * with memory errors. With init_on_free, it clears chunks as they are freed.
+ * debug_pagealloc and page_poison disable the pool, because they must see pages
+ * freed. KASAN does not report accesses to pages in the pool: boot with
+ * heap_pool.percent=0 to find those.
  *
- * The pool is emptied before the machine hibernates: the image would have pages that
- * nobody needs, and uncached pages would prevent it. It is emptied before suspend as well:
- * drivers that allocate then cannot count on the OOM killer. Pages in it cannot be
- * migrated, as those of buffers cannot, but the memory of an idle pool can be offlined
- * after some seconds.
+ * The pool is emptied before hibernation: its pages would only enlarge the
+ * image, and uncached pages would prevent it. It is also emptied before
+ * suspend, because drivers that allocate then cannot count on the OOM killer.
+ * Pages in the pool cannot be migrated, like pages of buffers, but the memory
+ * of an idle pool can be offlined after some seconds.
  */
 
 /*
- * A queue that is started again wants as many buffers as it had. It frees all of them
- * at once, so they have to find room among the dirty chunks: an eighth of a phone's
- * 4 GiB are 512 MiB, or 20 frames of 4K video with 10 bits. More than that is not worth
+ * A restarted queue needs as many buffers as before. It frees all of them at
+ * once, so they must fit into the limit of dirty chunks: an eighth of a phone's
+ * 4 GiB is 512 MiB, or 20 frames of 10-bit 4K video. A larger pool is not worth
  * the reclaim that it takes to get the memory back.
  */
 static unsigned int percent = 25;
 
 /*
- * Long enough to start a camera again, or to change its mode. An idle machine has
- * no pages in the pool.
+ * Long enough to restart a camera or to change its mode. The pool of an idle
+ * machine is empty.
  */
 #define MAX_AGE		(5 * HZ)
 #define AGE_INTERVAL	HZ
 
-/* Others want to run, too. */
+/* Bytes to clear between scheduling points */
 #define MAX_CLEAR	SZ_2M
-/* Freezing tasks waits for a work item, but not for what it queues. */
+/* Bytes to clear per node and run: the freezer waits for a run to end. */
 #define MAX_WORK	SZ_32M
 
-/* Chunks that are made cached at a time if no table can be allocated */
+/* Chunks to make cached at a time with a table on the stack */
 #define RESTORE_BATCH	16
-/* Pages and chunks that are taken from a list at a time, to be given back */
+/* Pages and chunks to take off a list at a time, to be freed */
 #define MAX_LEAVING	(SZ_32M / PAGE_SIZE)
 #define MAX_TAKEN	512
-/* How long the OOM killer is told to wait for chunks that leave, while none has left */
+/* How long to hold off the OOM killer while no leaving chunk becomes free */
 #define OOM_PATIENCE	HZ
-/* Chunks of a list that are looked at for one of a zone */
+/* Chunks of a list to search for one of a suitable zone */
 #define MAX_LOOK	32
 
 enum heap_pool_state {
@@ -143,12 +147,12 @@ struct heap_pool_list {
 
 /**
  * struct heap_pool_node - the chunks of a NUMA node
- * @lock:	protects all of it; no other lock is taken under it
+ * @lock:	protects all members; innermost
  * @lists:	by state, kind and order
  * @pages:	number of pages in these lists, and dirty ones that are being cleared
- * @zones:	the same by zone, in whatever state
- * @leaving:	uncached chunks that the shrinker took, for free_leaving()
- * @nr_leaving:	number of their pages, which are in none of the other numbers
+ * @zones:	the same by zone, in any state
+ * @leaving:	uncached chunks that the shrinker left to free_leaving()
+ * @nr_leaving:	number of their pages until they are free; not in @pages, @zones
  */
 struct heap_pool_node {
 	/* innermost */
@@ -160,13 +164,13 @@ struct heap_pool_node {
 	unsigned long nr_leaving;
 };
 
-/* Those of all possible nodes, or NULL when there is no pool. */
+/* Indexed by node; NULL if there is no pool */
 static struct heap_pool_node *nodes;
 
 /*
- * A chunk that is cleared in the background is on no list while clear_lock is held. The
- * same is true of chunks that are aged, drained, leaving, or given to others, and not
- * free yet, while free_lock is held.
+ * clear_lock is held while a chunk is off the lists to be cleared in the
+ * background. free_lock is held while chunks are off the lists to be freed by
+ * aging, draining, reclaim, or free_leaving().
  *
  * clear_lock -> heap_pool_node.lock
  * free_lock -> heap_pool_node.lock
@@ -175,21 +179,21 @@ static DEFINE_MUTEX(clear_lock);
 static DEFINE_MUTEX(free_lock);
 
 /*
- * The first and the last time that the OOM killer asked, when and how many pages had left
- * last time they were more than before; under oom_lock
+ * For heap_pool_oom(), under oom_lock: time of the first and the last call of a
+ * series, time of the last progress, and nr_left at that time
  */
 static u64 oom_first;
 static u64 oom_last;
 static u64 oom_progress;
 static unsigned long oom_left;
 
-/* Pages that have left by the work item since boot, written under free_lock */
+/* Pages that free_leaving() has freed since boot, written under free_lock */
 static unsigned long nr_left;
 
 /* The machine is about to sleep. */
 static bool stopped;
 
-/* What happened to chunks, and how often, by order */
+/* Events of chunks, counted by order */
 enum heap_pool_event {
 	TAKEN_CLEAN,
 	TAKEN_DIRTY,
@@ -258,8 +262,8 @@ static bool is_off(void)
 }
 
 /*
- * Are its free pages at or below the high watermark plus the largest lowmem_reserve?  Then
- * others need them more.
+ * Does the zone have fewer free pages than the high watermark plus the largest
+ * lowmem_reserve? Then other users need them more.
  */
 static bool is_scarce(struct zone *zone)
 {
@@ -275,7 +279,7 @@ static bool is_scarce(struct zone *zone)
 	return zone_page_state(zone, NR_FREE_PAGES) < want;
 }
 
-/* Is there room for a chunk, in addition to what is counted already? */
+/* Is there room for one more chunk? */
 static bool has_room(const struct heap_pool_node *node, struct page *page,
 		     enum heap_pool_state state)
 {
@@ -298,7 +302,7 @@ static bool has_room(const struct heap_pool_node *node, struct page *page,
 	       READ_ONCE(node->nr_leaving) + nr <= max;
 }
 
-/* Has nobody else a reference to it, and has its memory no errors? */
+/* Is this the only reference, and is the memory free of errors? */
 static bool is_usable(struct page *page)
 {
 	if (page_ref_count(page) != 1)
@@ -333,12 +337,12 @@ VISIBLE_IF_KUNIT void heap_pool_clear_chunk(unsigned int kind, struct page *page
 			clear_pages(page_address(page + i), n);
 		cond_resched();
 	}
-	/* Mappings of the last user may have left a note that it is clean. */
+	/* The last mappings may have marked the folio clean in the D-cache. */
 	flush_dcache_folio(page_folio(page));
 }
 EXPORT_SYMBOL_IF_KUNIT(heap_pool_clear_chunk);
 
-/* Make as many chunks of the list cached as the table has entries, and free them. */
+/* Take a chunk off the list for each entry of the table, and free these. */
 static void restore_and_free(struct list_head *chunks, struct sg_table *table)
 {
 	struct scatterlist *sg;
@@ -360,7 +364,7 @@ static void restore_and_free(struct list_head *chunks, struct sg_table *table)
 	}
 }
 
-/* With one table for all of them if possible: then CPUs flush TLBs less often. */
+/* Use one table for all chunks if possible: CPUs flush TLBs less often. */
 static void give_back_uncached(struct list_head *chunks)
 {
 	struct scatterlist sgl[RESTORE_BATCH];
@@ -382,7 +386,7 @@ static void give_back_uncached(struct list_head *chunks)
 }
 
 /**
- * heap_pool_give_back() - free chunks, not to be used again
+ * heap_pool_give_back() - give chunks back to the page allocator
  * @kind: bits of &enum heap_pool_kind of the chunks
  * @chunks: list of the chunks by &page.lru; empty afterwards
  *
@@ -434,7 +438,7 @@ static void count_pages(struct heap_pool_node *node, struct page *page,
 	mod_node_page_state(page_pgdat(page), NR_KERNEL_MISC_RECLAIMABLE, nr);
 }
 
-/* Put a chunk into a list; false if there is no room for it. */
+/* Put a chunk into a list. Return false if there is no room for it. */
 static bool add_chunk(unsigned int kind, struct page *page, enum heap_pool_state state)
 {
 	struct heap_pool_node *node = &nodes[page_to_nid(page)];
@@ -445,7 +449,7 @@ static bool add_chunk(unsigned int kind, struct page *page, enum heap_pool_state
 	set_page_private(page, jiffies);
 	link_chunk(node, kind, page, state);
 	count_pages(node, page, state, chunk_pages(page));
-	/* before somebody else can take it */
+	/* Trace it before another task can take it. */
 	trace_dma_heap_pool_put(kind, compound_order(page), page_to_nid(page),
 				state == HEAP_POOL_DIRTY ? "dirty" : "clean");
 
@@ -459,7 +463,7 @@ static void remove_chunk(struct heap_pool_node *node, unsigned int kind, struct 
 	count_pages(node, page, state, -(long)chunk_pages(page));
 }
 
-/* Does the task's memory policy, or its cpuset, keep it from pages of the node? */
+/* Does the memory policy or the cpuset of the task exclude the node? */
 static bool is_forbidden(int nid)
 {
 #ifdef CONFIG_NUMA
@@ -473,8 +477,8 @@ static bool is_forbidden(int nid)
 }
 
 /*
- * May this task have pages of the node, whatever else it might get instead?  Those that
- * may not do not fill the pool for others either. Nor do pages that no CPU prefers.
+ * May this task take chunks of the node, and add them for others? Nodes without
+ * a CPU are excluded, because no task would take their chunks.
  */
 static bool is_allowed(int nid)
 {
@@ -502,7 +506,7 @@ static int preferred_node(unsigned int kind)
  * @kind: bits of &enum heap_pool_kind of the chunks
  * @chunks: list of the chunks by &page.lru; empty afterwards
  *
- * What the pool has no room for goes to the page allocator.
+ * Chunks that the pool does not accept go to the page allocator.
  *
  * Context: Process context. May sleep.
  */
@@ -552,7 +556,7 @@ static struct page *take_latest(struct heap_pool_node *node, unsigned int kind,
 {
 	struct page *page;
 
-	/* Without the lock: if this misses a chunk, the page allocator has another. */
+	/* Unlocked: if this misses a chunk, the page allocator provides one. */
 	if (!READ_ONCE(node->pages[HEAP_POOL_CLEAN]) && !READ_ONCE(node->pages[HEAP_POOL_DIRTY]))
 		return NULL;
 
@@ -574,8 +578,9 @@ static struct page *take_latest(struct heap_pool_node *node, unsigned int kind,
  * @kind: bits of &enum heap_pool_kind
  * @order: the order of the chunk
  *
- * The chunk is cleared, and prepared by dma_uncached_prepare() with HEAP_POOL_UNCACHED.
- * It is of the node that the page allocator would look at first.
+ * The chunk is cleared. With HEAP_POOL_UNCACHED, it is also prepared by
+ * dma_uncached_prepare(). It is of the node that the page allocator would look
+ * at first.
  *
  * Context: Process context. May sleep.
  * Return: The chunk, which is a compound page unless @order is 0, or NULL.
@@ -613,8 +618,8 @@ struct page *heap_pool_get(unsigned int kind, unsigned int order)
 EXPORT_SYMBOL_NS_GPL(heap_pool_get, "DMA_BUF_HEAP");
 
 /*
- * Take a dirty chunk off its list, the largest first, and the oldest of these, so that
- * lists of clean chunks have the latest first as well. It still counts as dirty.
+ * Take the oldest of the largest dirty chunks off its list. It still counts as
+ * dirty. The oldest goes first, so that clean lists have the latest first.
  */
 static struct page *take_dirty(struct heap_pool_node *node, unsigned int *kind)
 {
@@ -638,8 +643,8 @@ static struct page *take_dirty(struct heap_pool_node *node, unsigned int *kind)
 }
 
 /*
- * Put it back as a clean one; false if it cannot be used any more, or the pool was
- * switched off meanwhile.
+ * Put a chunk back as clean. Return false if it is not @usable, or if the pool
+ * was switched off meanwhile.
  */
 static bool put_clean(struct heap_pool_node *node, unsigned int kind, struct page *page,
 		      bool usable)
@@ -656,7 +661,7 @@ static bool put_clean(struct heap_pool_node *node, unsigned int kind, struct pag
 	return true;
 }
 
-/* Clear a dirty chunk of the node: its size in bytes, or 0 if there is none. */
+/* Clear a dirty chunk of the node. Return its size in bytes, or 0 if none. */
 static size_t clear_one(int nid)
 {
 	struct heap_pool_node *node = &nodes[nid];
@@ -705,8 +710,8 @@ static void heap_pool_clear_dirty(struct work_struct *work)
 }
 
 /*
- * Take some of the oldest chunks of a list that were freed before @since: the number of
- * their pages.
+ * Take some of the oldest chunks that were freed before @since off a list.
+ * Return the number of their pages.
  */
 static unsigned long take_older(struct heap_pool_node *node, unsigned int kind,
 				unsigned int order, enum heap_pool_state state,
@@ -729,7 +734,7 @@ static unsigned long take_older(struct heap_pool_node *node, unsigned int kind,
 	return nr;
 }
 
-/* Give back some chunks of a list that were freed before @since: number of their pages. */
+/* Give back some of the chunks that take_older() takes. Return their pages. */
 static unsigned long trim_some(struct heap_pool_node *node, unsigned int kind,
 			       unsigned int order, enum heap_pool_state state,
 			       unsigned long since, enum heap_pool_event event)
@@ -814,20 +819,20 @@ void heap_pool_drain(void)
 
 	trim(jiffies, DRAINED);
 	/*
-	 * One chunk may be on its way from one list to another. To wait for the work
-	 * item as such could take for ever, as it goes on while there are dirty chunks.
+	 * One chunk may be on its way from one list to another. Do not wait for
+	 * the work item itself: it runs as long as there are dirty chunks.
 	 */
 	mutex_lock(&clear_lock);
 	mutex_unlock(&clear_lock);
 	trim(jiffies, DRAINED);
-	/* Others may be on their way out. */
+	/* The shrinker may have left chunks to the work item. */
 	free_all_leaving();
 }
 EXPORT_SYMBOL_NS_GPL(heap_pool_drain, "DMA_BUF_HEAP");
 
 /*
- * Take a chunk of at least that order out of zones up to @zone: the smallest, and of the
- * first kind that has one, dirty rather than clean.
+ * Take a chunk of at least @order from zones up to @zone: the smallest, of the
+ * first kind that has one, a dirty one if possible.
  */
 static struct page *take_fitting(struct heap_pool_node *node, unsigned int order,
 				 enum zone_type zone, unsigned int *kind)
@@ -877,14 +882,15 @@ static bool reclaim_from(int nid, gfp_t gfp, unsigned int order)
 
 /**
  * heap_pool_reclaim() - give a chunk back to the page allocator
- * @gfp: where the page allocator had nothing
- * @order: order that the chunk has at least
+ * @gfp: flags of the allocation that failed, which select the zones
+ * @order: minimum order of the chunk
  *
- * For a heap that the page allocator has no chunk of this order for, while the pool may
- * have chunks of other kinds, orders or nodes.
+ * Call this when the page allocator has no chunk of @order. The pool may have
+ * chunks of other kinds, orders or nodes.
  *
  * Context: Process context. May sleep.
- * Return: True if something was given back, maybe by others, and it is worth trying again.
+ * Return: True if this or another task gave chunks back, so that the allocation
+ * is worth another try.
  */
 bool heap_pool_reclaim(gfp_t gfp, unsigned int order)
 {
@@ -894,7 +900,7 @@ bool heap_pool_reclaim(gfp_t gfp, unsigned int order)
 	if (!nodes)
 		return false;
 
-	/* Somebody else frees chunks. There are smaller ones than @order, but for order 0. */
+	/* Another task frees chunks. Wait only if no smaller order is left. */
 	if (!mutex_trylock(&free_lock)) {
 		if (order || mutex_lock_killable(&free_lock))
 			return false;
@@ -912,7 +918,7 @@ bool heap_pool_reclaim(gfp_t gfp, unsigned int order)
 }
 EXPORT_SYMBOL_NS_GPL(heap_pool_reclaim, "DMA_BUF_HEAP");
 
-/* Free some of what the shrinker has left to others: number of pages. */
+/* Free some of the leaving chunks. Return the number of pages. */
 static unsigned long free_leaving_of(struct heap_pool_node *node, unsigned int kind)
 {
 	unsigned long nr = 0, taken;
@@ -980,8 +986,8 @@ static unsigned long heap_pool_count(struct shrinker *shrinker, struct shrink_co
 }
 
 /*
- * Must chunks be freed by the work item rather than by reclaim? To restore pages takes
- * mutexes on x86, and may wait for works that reclaim must not wait for.
+ * Must the work item free these chunks? Restoring pages takes mutexes on x86,
+ * and may wait for work items that reclaim must not wait for.
  */
 static bool must_leave(unsigned int kind)
 {
@@ -989,9 +995,9 @@ static bool must_leave(unsigned int kind)
 }
 
 /*
- * Take a chunk of the first kind that has any, of those kinds that must leave or of the
- * others: the oldest of the smallest, which are of the least use. One that must leave is
- * still counted until it has: its memory is nobody's yet.
+ * Take the oldest of the smallest chunks, which are of the least use. It is of
+ * the first kind that has any; @leave selects the kinds that must leave. A
+ * chunk that must leave counts as reclaimable until it is free.
  */
 static struct page *take_for_shrinker(struct heap_pool_node *node, enum heap_pool_state state,
 				      bool leave, unsigned long max_leaving,
@@ -1026,7 +1032,7 @@ static struct page *take_for_shrinker(struct heap_pool_node *node, enum heap_poo
 	return NULL;
 }
 
-/* Free up to @nr_to_scan pages, or have them freed: number of those that are free. */
+/* Free or queue @nr_to_scan pages. Return the number of pages freed here. */
 static unsigned long shrink(struct heap_pool_node *node, unsigned long nr_to_scan,
 			    unsigned long max_leaving, unsigned long *scanned)
 {
@@ -1044,7 +1050,7 @@ static unsigned long shrink(struct heap_pool_node *node, unsigned long nr_to_sca
 			if (state == HEAP_POOL_DIRTY) {
 				state = HEAP_POOL_CLEAN;
 			} else if (!leave) {
-				/* What this cannot free itself comes last. */
+				/* Chunks for the work item come last. */
 				state = HEAP_POOL_DIRTY;
 				leave = true;
 			} else {
@@ -1053,7 +1059,7 @@ static unsigned long shrink(struct heap_pool_node *node, unsigned long nr_to_sca
 			continue;
 		}
 		*scanned += nr;
-		/* It may be free, and somebody else's, by now. */
+		/* Do not touch the chunk: it may be free by now. */
 		if (leave) {
 			leaving = true;
 			continue;
@@ -1075,18 +1081,18 @@ static unsigned long heap_pool_scan(struct shrinker *shrinker, struct shrink_con
 
 	mm_account_reclaimed_pages(freed);
 
-	/* If no more may leave by the work item, there is no use in asking again at once. */
+	/* Stop if the work item has enough to free. */
 	return sc->nr_scanned ? freed : SHRINK_STOP;
 }
 
 /*
- * Nobody is to be killed while chunks leave by the work item, which reclaim does not wait
- * for, or are being freed by somebody else. Nor does this wait: the work item may need
- * memory itself. The OOM killer is told that something was freed, so that it tries again,
- * but no longer when none has left for OOM_PATIENCE, nor after MAX_AGE: the memory may be
- * of no use to the one who is short of it, and the pool may be filled again meanwhile.
- * After that, this frees nothing until MAX_AGE has passed without such a case: reclaim has
- * what it can get from the shrinker.
+ * Hold off the OOM killer while the work item or another task frees chunks:
+ * reclaim does not wait for them. Do not wait here, because the work item may
+ * need memory itself. Report freed pages instead, so that the allocation is
+ * retried. Stop while no chunk becomes free for OOM_PATIENCE, and after
+ * MAX_AGE: the memory may be useless to the task, and the pool may be refilled
+ * meanwhile. Then free nothing until MAX_AGE has passed without a call: reclaim
+ * gets what it can from the shrinker.
  */
 static int heap_pool_oom(struct notifier_block *nb, unsigned long unused, void *freed)
 {
@@ -1238,7 +1244,7 @@ bool heap_pool_kunit_exists(void)
 }
 EXPORT_SYMBOL_IF_KUNIT(heap_pool_kunit_exists);
 
-/* Returns what it was. */
+/* Return the old value. */
 unsigned int heap_pool_kunit_set_percent(unsigned int new_percent)
 {
 	unsigned int old = percent;
@@ -1268,14 +1274,14 @@ static unsigned long count_none(struct shrinker *shrinker, struct shrink_control
 	return SHRINK_EMPTY;
 }
 
-/* Reclaim runs for other reasons than that memory is short, and takes chunks of a test. */
+/* Hide chunks from reclaim, which also runs while memory is free. */
 void heap_pool_kunit_hide(bool hide)
 {
 	WRITE_ONCE(shrinker->count_objects, hide ? count_none : heap_pool_count);
 }
 EXPORT_SYMBOL_IF_KUNIT(heap_pool_kunit_hide);
 
-/* No chunk changes its state, until heap_pool_kunit_resume(). */
+/* Keep chunks in their state until heap_pool_kunit_resume(). */
 void heap_pool_kunit_pause(void)
 {
 	disable_work_sync(&clear_work);
@@ -1289,7 +1295,7 @@ void heap_pool_kunit_resume(void)
 {
 	int nid;
 
-	/* In this task, whose functions can be replaced. One run of it has a bound. */
+	/* Stubs work in this task only. A run is bounded, so repeat it. */
 	for_each_node(nid) {
 		while (READ_ONCE(nodes[nid].pages[HEAP_POOL_DIRTY]))
 			heap_pool_clear_dirty(NULL);
@@ -1314,7 +1320,7 @@ unsigned long heap_pool_kunit_count(int nid)
 }
 EXPORT_SYMBOL_IF_KUNIT(heap_pool_kunit_count);
 
-/* What leaves by the work item has left when it returns. */
+/* Return when the work item has freed its chunks. */
 unsigned long heap_pool_kunit_scan(int nid, unsigned long nr)
 {
 	struct shrink_control sc = { .nid = nid, .nr_to_scan = nr };
@@ -1326,7 +1332,7 @@ unsigned long heap_pool_kunit_scan(int nid, unsigned long nr)
 }
 EXPORT_SYMBOL_IF_KUNIT(heap_pool_kunit_scan);
 
-/* Pages that the OOM killer is told of; @leave: what leaves has left when it returns. */
+/* Return the pages reported to the OOM killer. @leave: run the work item. */
 unsigned long heap_pool_kunit_oom(bool leave)
 {
 	unsigned long freed = 0;
@@ -1343,7 +1349,7 @@ unsigned long heap_pool_kunit_oom(bool leave)
 }
 EXPORT_SYMBOL_IF_KUNIT(heap_pool_kunit_oom);
 
-/* Switch the pool off, but leave what is in it. */
+/* Switch the pool off, but do not drain it. */
 void heap_pool_kunit_stop(bool stop)
 {
 	WRITE_ONCE(stopped, stop);
@@ -1361,9 +1367,9 @@ static int __init heap_pool_init_wq(void)
 {
 	struct workqueue_attrs *attrs;
 
-	/* With a file of sysfs to choose other CPUs and another priority. */
+	/* WQ_SYSFS lets the administrator choose CPUs and priority. */
 	clear_wq = alloc_workqueue("dma_heap_pool", WQ_UNBOUND | WQ_FREEZABLE | WQ_SYSFS, 1);
-	/* Not WQ_MEM_RECLAIM, as restoring pages may wait for works that are not. */
+	/* Not WQ_MEM_RECLAIM: restoring may wait for work items without it. */
 	free_wq = alloc_workqueue("dma_heap_pool_free", WQ_UNBOUND | WQ_SYSFS, 1);
 	attrs = alloc_workqueue_attrs();
 	if (!clear_wq || !free_wq || !attrs) {
@@ -1371,7 +1377,7 @@ static int __init heap_pool_init_wq(void)
 		return -ENOMEM;
 	}
 	attrs->nice = MAX_NICE;
-	/* Without it, the work takes more of others' time than it should. */
+	/* Not fatal: clearing then takes more CPU time from other tasks. */
 	if (apply_workqueue_attrs(clear_wq, attrs))
 		pr_warn("cannot lower the priority\n");
 	free_workqueue_attrs(attrs);
@@ -1407,7 +1413,7 @@ static int __init heap_pool_init(void)
 
 	shrinker->count_objects = heap_pool_count;
 	shrinker->scan_objects = heap_pool_scan;
-	/* Chunks cost no I/O to get again, unlike nearly everything else. */
+	/* Replacing a chunk takes no I/O, unlike most reclaimable memory. */
 	shrinker->seeks = 0;
 	nodes = all;
 	shrinker_register(shrinker);
@@ -1419,7 +1425,7 @@ static int __init heap_pool_init(void)
 	return 0;
 
 err_free:
-	/* Heaps work without. */
+	/* Heaps work without the pool. */
 	pr_warn("no memory for the pool\n");
 	if (clear_wq)
 		destroy_workqueue(clear_wq);

@@ -14,7 +14,7 @@ struct page;
 struct zone;
 
 /**
- * enum heap_pool_kind - what chunks have in common that may replace each other
+ * enum heap_pool_kind - kind of a chunk; chunks of one kind are interchangeable
  * @HEAP_POOL_UNCACHED: prepared with dma_uncached_prepare()
  * @HEAP_POOL_DMA32: below 4 GiB
  * @HEAP_POOL_KINDS: number of combinations of these bits

@@ -41,12 +41,12 @@
 #include "heap-pool.h"
 #include "system_heap.h"
 
-/* Do not look far for a large chunk: there is always a smaller one. */
+/* Do not reclaim for a large chunk: the next smaller size will do. */
 #define LARGE_GFP ((GFP_USER | __GFP_ZERO | __GFP_COMP | __GFP_NOWARN | __GFP_NORETRY) & \
 		   ~__GFP_RECLAIM)
 /*
  * Reclaim, but do not invoke the OOM killer: one request may be for all of
- * memory. The errno is the report.
+ * memory. Do not warn: the caller gets an errno.
  */
 #define MAYFAIL_GFP (__GFP_RETRY_MAYFAIL | __GFP_NOWARN)
 
@@ -75,7 +75,7 @@ VISIBLE_IF_KUNIT int system_heap_set_page_decrypted(struct page *page)
 
 	KUNIT_STATIC_STUB_REDIRECT(system_heap_set_page_decrypted, page);
 
-	/* Not every architecture exports it. */
+	/* Not every architecture exports set_memory_decrypted(). */
 	if (!IS_ENABLED(CONFIG_DMABUF_HEAPS_SYSTEM_CC_SHARED))
 		return -EOPNOTSUPP;
 
@@ -129,7 +129,7 @@ static int system_heap_decrypt(struct sg_table *table)
 		ret = system_heap_set_page_decrypted(sg_page(sg));
 		if (ret)
 			break;
-		/* Decryption can change what the page reads as. */
+		/* Decryption can change the contents of the page. */
 		clear_pages(page_address(sg_page(sg)), PFN_DOWN(sg->length));
 		cond_resched();
 	}
@@ -156,7 +156,7 @@ static unsigned int pool_kind(const struct system_heap *system)
 	       (system->dma32 ? HEAP_POOL_DMA32 : 0);
 }
 
-/* Leak chunks rather than have shared memory used as private memory. */
+/* Leak a chunk that stays shared: nobody must use it as private memory. */
 static void system_heap_encrypt_and_free(struct dma_heap_buffer *buffer)
 {
 	struct scatterlist *sg;
@@ -201,12 +201,12 @@ static void system_heap_release_buffer(struct dma_heap_buffer *buffer)
 #endif
 
 /*
- * In &page.private while a buffer is made of chunks: those of the pool are prepared if
- * they are to be uncached, and those of the page allocator, which have 0, are not yet.
+ * &page.private of a chunk of the pool while a buffer is assembled. It is
+ * already prepared if the heap is uncached. Fresh chunks have 0.
  */
 #define PREPARED	1
 
-/* Somebody else may take what the pool gives back. */
+/* Another task may take the chunk that the pool gives back. */
 #define RECLAIM_TRIES	8
 
 VISIBLE_IF_KUNIT struct page *system_heap_alloc_pages(gfp_t gfp, unsigned int order)
@@ -218,8 +218,8 @@ VISIBLE_IF_KUNIT struct page *system_heap_alloc_pages(gfp_t gfp, unsigned int or
 EXPORT_SYMBOL_IF_KUNIT(system_heap_alloc_pages);
 
 /*
- * A chunk of the pool, or else of the page allocator, to which the pool gives what it has
- * for others if need be
+ * Get a chunk from the pool, or else from the page allocator. If that has none,
+ * the pool gives back chunks of other kinds, orders or nodes.
  */
 static struct page *system_heap_get_order(const struct system_heap *system, unsigned int order,
 					  gfp_t gfp, bool pooled)
@@ -267,8 +267,8 @@ static struct page *system_heap_get_chunk(const struct system_heap *system, size
 }
 
 /*
- * Prepare the @nr chunks that the pool did not. If that fails, those are freed, but for
- * some that may be lost.
+ * Prepare the @nr chunks that do not come from the pool. On failure, free them,
+ * except those that cannot be restored and are lost.
  */
 static int system_heap_prepare(struct list_head *chunks, unsigned int nr)
 {
@@ -339,7 +339,7 @@ static int system_heap_get_chunks(const struct system_heap *system, struct sg_ta
 			goto err_unprepared;
 		list_add_tail(&page->lru, &chunks);
 		fresh += !page_private(page);
-		/* It is from ZONE_DMA if the zone is empty, and that may be anywhere. */
+		/* ZONE_DMA replaces an empty ZONE_DMA32, at any address. */
 		if (system->dma32 && (u64)page_to_phys(page) + page_size(page) > SZ_4G)
 			goto err_unprepared;
 		/* An order that just failed is not tried again. */
@@ -395,7 +395,7 @@ VISIBLE_IF_KUNIT struct dma_buf *system_heap_alloc_buffer(struct dma_heap *heap,
 			    DMA_ATTR_CC_SHARED : 0;
 	buffer->release = system_heap_release_buffer;
 
-	/* What decryption leaves in a page is nothing to be kept. */
+	/* Decryption changes the contents: cleared chunks are wasted. */
 	ret = system_heap_get_chunks(system, &buffer->table, len, !is_cc_shared(buffer));
 	if (!ret && is_cc_shared(buffer))
 		ret = system_heap_decrypt(&buffer->table);
@@ -421,10 +421,10 @@ static struct dma_buf *system_heap_allocate(struct dma_heap *heap, unsigned long
 }
 
 /*
- * Pages of a zone that buffers can have, an estimate like MemAvailable: those that are
- * free, but for those of CMA regions, the high watermark, and what is kept from
- * allocations that zones up to @highest are good for; those of the page pool; and most of
- * those that cache files. Some of the latter may be in CMA regions.
+ * Estimate the pages of a zone that buffers can have, like MemAvailable: free
+ * pages, pages of the pool, and most of the page cache. Free pages of CMA
+ * regions, the high watermark, and the lowmem_reserve against allocations from
+ * @highest do not count. Some of the page cache may be in CMA regions.
  */
 static unsigned long zone_available(struct zone *zone, enum zone_type highest)
 {
@@ -448,12 +448,12 @@ static void system_heap_get_info(struct dma_heap *heap, struct dma_heap_info *in
 	struct zone *zone;
 	int nid, i;
 
-	/* It may be changing, but so may all of this. */
+	/* Read without a lock: the result is an estimate. */
 	allowed = cpuset_current_mems_allowed;
 	for_each_online_node(nid) {
 		if (!node_isset(nid, allowed))
 			continue;
-		/* Not those behind, as buffers are not movable */
+		/* Not ZONE_MOVABLE, as buffers are not movable */
 		for (i = 0; i < ZONE_MOVABLE; i++) {
 			zone = &NODE_DATA(nid)->node_zones[i];
 			if (!managed_zone(zone))
@@ -469,7 +469,7 @@ static void system_heap_get_info(struct dma_heap *heap, struct dma_heap_info *in
 	info->size = (u64)size << PAGE_SHIFT;
 	info->free = (u64)min(available, size) << PAGE_SHIFT;
 	info->largest = info->free;
-	/* Devices may have to set a bit that says that memory is shared with the host. */
+	/* Devices may have to set an address bit for shared memory. */
 	info->address_bits = end && !system->cc_shared ? fls64(PFN_PHYS((u64)end) - 1) : 0;
 }
 

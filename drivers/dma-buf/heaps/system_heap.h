@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * What the KUnit suite of the system heap sees of it.
+ * Functions of the system heap for its KUnit suite
  */
 
 #ifndef _SYSTEM_HEAP_H

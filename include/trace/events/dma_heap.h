@@ -10,13 +10,14 @@
 #include <linux/tracepoint.h>
 
 /*
- * One call of a heap's allocate operation. len is the length that the heap was
- * asked for, in bytes and rounded up to pages. ret is 0 or a negative errno.
- * duration is in nanoseconds. ino is the inode number of the dma-buf, which
- * fstat() and fdinfo show, or 0 if there is none. reason is why it failed, or "none";
- * "argument" is a call that the heap did not get, whose len is as it was passed. largest
- * is the length in bytes of the largest buffer that there was memory for just after it
- * failed for lack of memory, or 0 if the heap does not know, or that was not the reason.
+ * A request to allocate a buffer. len is in bytes, rounded up to pages. ret is
+ * 0 or a negative errno. duration, in nanoseconds, covers the charge and the
+ * heap's allocate operation. ino is the inode number of the dma-buf, as in
+ * fstat() and fdinfo, or 0. reason is why the request failed, or "none". With
+ * "argument", the heap was not called, and len is not rounded. largest is the
+ * length in bytes of the largest buffer that there was memory for just after
+ * the failure. It is 0 if the heap does not report it, or if memory was not the
+ * reason.
  */
 TRACE_EVENT(dma_heap_alloc,
 	    TP_PROTO(struct dma_heap *heap, u64 len, u32 fd_flags, u64 heap_flags,
@@ -48,7 +49,7 @@ TRACE_EVENT(dma_heap_alloc,
 		      __entry->ino)
 );
 
-/* A buffer was released; its heap is about to free the memory. */
+/* A buffer was released. Its heap is about to free the memory. */
 TRACE_EVENT(dma_heap_release,
 	    TP_PROTO(struct dma_heap *heap, u64 len, u64 ino),
 	    TP_ARGS(heap, len, ino),
@@ -64,8 +65,8 @@ TRACE_EVENT(dma_heap_release,
 );
 
 /*
- * A chunk of the page pool: kind has 1 if it is uncached, and 2 if it is below 4 GiB.
- * Its order and node are those that were asked for where there was none.
+ * A chunk of the page pool. kind is a mask: 1 for uncached, 2 for below 4 GiB.
+ * If the pool had no chunk, order and nid are those of the request.
  */
 DECLARE_EVENT_CLASS(dma_heap_pool_chunk,
 		    TP_PROTO(unsigned int kind, unsigned int order, int nid, const char *what),
@@ -84,27 +85,28 @@ DECLARE_EVENT_CLASS(dma_heap_pool_chunk,
 			      __entry->order, __entry->nid, __get_str(what))
 );
 
-/* A heap asked for a chunk and got one that was clean, or dirty, or none. */
+/* A heap requested a chunk. what is the state of the chunk, or "missed". */
 DEFINE_EVENT(dma_heap_pool_chunk, dma_heap_pool_get,
 	     TP_PROTO(unsigned int kind, unsigned int order, int nid, const char *what),
 	     TP_ARGS(kind, order, nid, what)
 );
 
-/* A heap freed a chunk, and it is in the pool now, clean or dirty, or was refused. */
+/* A heap freed a chunk. what is its state in the pool, or "refused". */
 DEFINE_EVENT(dma_heap_pool_chunk, dma_heap_pool_put,
 	     TP_PROTO(unsigned int kind, unsigned int order, int nid, const char *what),
 	     TP_ARGS(kind, order, nid, what)
 );
 
-/* The work item made a chunk clean. */
+/* The work item cleared a dirty chunk. */
 DEFINE_EVENT(dma_heap_pool_chunk, dma_heap_pool_clear,
 	     TP_PROTO(unsigned int kind, unsigned int order, int nid, const char *what),
 	     TP_ARGS(kind, order, nid, what)
 );
 
 /*
- * A chunk left the pool: it was old, drained, wanted by others, or not to be used any
- * more, or the shrinker took it, after which uncached ones may be free a moment later.
+ * A chunk left the pool. what is "aged", "drained", "others" for another
+ * allocation, "refused" if it is unusable, or "shrunk" for the shrinker. An
+ * uncached chunk that was shrunk may become free a moment later.
  */
 DEFINE_EVENT(dma_heap_pool_chunk, dma_heap_pool_free,
 	     TP_PROTO(unsigned int kind, unsigned int order, int nid, const char *what),

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * KUnit suite of the CMA heaps, on the default region.  It needs a machine
- * that has one (cma=64M or so); what allocates is skipped elsewhere.
+ * KUnit suite of the CMA heaps.  Cases that allocate use the default CMA
+ * region, and are skipped without one (boot with cma=64M).
  */
 
 #include <kunit/static_stub.h>
@@ -40,7 +40,7 @@ static int clear_page_errno(void *page)
 	return cma_heap_clear_pages(page, 1);
 }
 
-/* Pages are cleared for whoever is alive, and for nobody else. */
+/* Clearing fails with -EINTR in a killed task, before it changes a page. */
 static void cma_heap_clear_killed(struct kunit *test)
 {
 	struct page *page = alloc_page(GFP_KERNEL);
@@ -60,13 +60,12 @@ static int killed_while_clearing(struct page *page, unsigned long nr_pages)
 }
 
 /*
- * Who is killed while pages are cleared gives them back: it can happen more often
- * than a region of 2 GiB has room for the buffer.
+ * Pages are released when clearing them fails: 256 leaks of 8 MiB would exhaust
+ * a region of 2 GiB.
  */
 static void cma_heap_clear_fails(struct kunit *test)
 {
 	struct dma_heap *heap = heap_kunit_find(test, CMA_HEAP);
-	/* 2 GiB in all */
 	const unsigned int rounds = 256;
 	const size_t len = SZ_8M;
 	struct dma_buf *dmabuf;
@@ -109,11 +108,11 @@ static void cma_heap_zeroed_large(struct kunit *test)
 	}
 }
 
-/* A region may be larger than an entry of a scatterlist can be. */
+/* A buffer larger than UINT_MAX has several scatterlist entries. */
 static void cma_heap_large_table(struct kunit *test)
 {
 	const size_t entry = ALIGN_DOWN(UINT_MAX, PAGE_SIZE);
-	/* nobody looks at what is behind it */
+	/* the pages after it are not accessed */
 	struct page *page = ZERO_PAGE(0);
 	struct scatterlist *sg;
 	struct sg_table table;
@@ -136,7 +135,7 @@ static void cma_heap_large_table(struct kunit *test)
 	sg_free_table(&table);
 }
 
-/* A buffer begins where devices with large pages want it, whatever lies before it. */
+/* A buffer is aligned to its order, at most CONFIG_CMA_ALIGNMENT. */
 static void cma_heap_aligned(struct kunit *test)
 {
 	const size_t len = max_t(size_t, SZ_64K, PAGE_SIZE);
@@ -159,7 +158,7 @@ static void cma_heap_zeroed(struct kunit *test)
 	heap_kunit_test_zeroed(test, CMA_HEAP);
 }
 
-/* Who has found the heap keeps its module, until it puts the heap. */
+/* dma_heap_find() pins the module of the heap until dma_heap_put(). */
 static void cma_heap_pinned(struct kunit *test)
 {
 #ifdef CONFIG_MODULE_UNLOAD
@@ -183,7 +182,7 @@ static void cma_heap_pinned(struct kunit *test)
 #endif
 }
 
-/* More than the region holds is -ENOMEM. */
+/* A buffer larger than the region fails with -ENOMEM. */
 static void cma_heap_too_large(struct kunit *test)
 {
 	struct dma_heap *heap = heap_kunit_find(test, CMA_HEAP);
@@ -195,7 +194,7 @@ static void cma_heap_too_large(struct kunit *test)
 	KUNIT_EXPECT_PTR_EQ(test, dma_heap_buffer_alloc(heap, ram, O_RDWR, 0), ERR_PTR(-ENOMEM));
 }
 
-/* A device sees the buffer as one run. */
+/* A device maps the buffer as one segment. */
 static void cma_heap_one_run(struct kunit *test)
 {
 	const size_t len = SZ_1M + PAGE_SIZE;
@@ -214,7 +213,7 @@ static void cma_heap_one_run(struct kunit *test)
 	dma_buf_unmap_attachment_unlocked(attach, sgt, DMA_BIDIRECTIONAL);
 }
 
-/* Each region has a heap, but for one that CMA could not activate, and has none. */
+/* A region has a heap unless its name is taken or CMA did not activate it. */
 static void cma_heap_regions(struct kunit *test)
 {
 	struct cma *cma, *default_cma = dev_get_cma_area(NULL);

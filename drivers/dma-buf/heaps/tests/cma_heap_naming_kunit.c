@@ -34,7 +34,7 @@ static const struct naming_case cases[] = {
 	{ .region = "video@42000000", .name = "video@42000000" },
 	{ .region = "linux,cma", .name = "linux,cma" },
 	{ .region = "reserved", .name = "reserved" },
-	/* no region has the name of another heap */
+	/* a region cannot take the name of another heap */
 	{ .region = "default_cma_region", .is_default = true, .name = "default_cma_region" },
 	{ .region = "default_cma_region" },
 	{ .region = "system" },
@@ -50,10 +50,10 @@ static const struct naming_case cases[] = {
 	{ .region = "protected,trusted-ui" },
 	{ .region = "protected," },
 	{ .region = "protected,secure-video", .is_default = true, .name = "default_cma_region" },
-	/* CMA keeps 63 characters, and more were cut */
+	/* CMA truncates names to 63 characters: this may be a part of a name */
 	{ .region = LONG_NAME, .is_default = true, .name = "default_cma_region" },
 	{ .region = LONG_NAME, .name = LONG_NAME },
-	/* a name that only begins like that is another name */
+	/* similar names are allowed */
 	{ .region = "system@80000000", .name = "system@80000000" },
 	{ .region = "default_cma_region2", .name = "default_cma_region2" },
 	{ .region = "protected@80000000", .name = "protected@80000000" },

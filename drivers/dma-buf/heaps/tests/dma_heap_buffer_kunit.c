@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * KUnit suite of the buffers that every heap has: what devices and the kernel
- * see of chunks of any size, on a heap whose chunks are made to order.  What
- * userspace maps is for the kselftests.
+ * KUnit suite of heap buffers: mappings for devices and for the kernel, on a
+ * fake heap whose chunk sizes each test chooses.  The kselftests cover
+ * userspace mappings.
  */
 
 #include <kunit/resource.h>
@@ -43,7 +43,7 @@
 
 #define HEAP_NAME	"kunit-buffer"
 
-/* pages of a PMD on most machines, and of a large chunk, if there are any so large */
+/* pages of a 2 MiB PMD, or fewer if the page allocator has no such chunks */
 #define PMD_PAGES	(SZ_2M / PAGE_SIZE > MAX_ORDER_NR_PAGES ? MAX_ORDER_NR_PAGES : \
 			 SZ_2M / PAGE_SIZE)
 
@@ -78,14 +78,14 @@ static void unmap(struct dma_buf_attachment *attach, struct sg_table *sgt,
 	dma_buf_unmap_attachment_unlocked(attach, sgt, dir);
 }
 
-/* How a buffer can be wrong: a table of up to two entries, and the rest. */
+/* An invalid buffer; its table has up to two entries. */
 struct invalid_case {
 	const char *name;
 	size_t len;
 	unsigned int nents;
 	unsigned int offset[2];
 	unsigned int length[2];
-	/* which of three neighbours */
+	/* index of one of three adjacent pages */
 	unsigned int page[2];
 	bool no_release;
 	bool no_page;
@@ -138,7 +138,7 @@ static void refused_release(struct dma_heap_buffer *buffer)
 	KUNIT_FAIL(kunit_get_current_test(), "the refused buffer was given back");
 }
 
-/* A buffer that its table does not describe is refused, and stays the heap's. */
+/* Export refuses an invalid buffer, and does not release it. */
 static void dma_heap_buffer_invalid(struct kunit *test)
 {
 	const struct invalid_case *param = test->param_value;
@@ -192,9 +192,9 @@ static void dma_heap_buffer_run(struct kunit *test)
 }
 
 /*
- * A buffer that is write-combined for the CPU is mapped by devices as such, and
- * accesses of the CPU sync nothing.  What such a heap does to its pages, this one
- * does not, so the CPU has no mapping of them here.
+ * Devices map a write-combined buffer with DMA_ATTR_UNCACHED, and CPU accesses
+ * sync nothing.  The fake heap does not prepare its pages, so this case has no
+ * CPU mapping of them.
  */
 static void dma_heap_buffer_write_combined(struct kunit *test)
 {
@@ -223,7 +223,7 @@ static void dma_heap_buffer_write_combined(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, importer->unmap_attrs, importer->map_attrs);
 }
 
-/* A buffer is given back once, after the last reference. */
+/* A buffer is released once, with its last reference. */
 static void dma_heap_buffer_release(struct kunit *test)
 {
 	struct fake_heap *fake = fake_heap(test);
@@ -262,7 +262,7 @@ static const struct dma_buf_ops foreign_ops = {
 	.release = foreign_release,
 };
 
-/* A heap knows its buffers from others, and from those of nobody's. */
+/* dma_heap_buffer_of() returns NULL for a dma-buf of another exporter. */
 static void dma_heap_buffer_whose(struct kunit *test)
 {
 	DEFINE_DMA_BUF_EXPORT_INFO(info);
@@ -313,9 +313,9 @@ static struct dma_buf *layout_buffer(struct kunit *test)
 }
 
 /*
- * In the kernel's mapping the chunks follow each other, and all of them are
- * there.  One chunk has an address already, unless caches can have aliases.  Who
- * else maps it sees the same.
+ * The kernel mapping has all chunks in order.  A single chunk is mapped by its
+ * linear address, unless caches can have aliases.  All users get the same
+ * address.
  */
 static void dma_heap_buffer_vmap(struct kunit *test)
 {
@@ -345,7 +345,7 @@ static void dma_heap_buffer_vmap(struct kunit *test)
 	KUNIT_ASSERT_EQ(test, dma_buf_vmap_unlocked(dmabuf, &again), 0);
 	KUNIT_EXPECT_PTR_EQ(test, again.vaddr, map.vaddr);
 	dma_buf_vunmap_unlocked(dmabuf, &map);
-	/* still there for the one who is left */
+	/* the mapping stays for the second user */
 	memset(again.vaddr, 0x5a, layout->pages * PAGE_SIZE);
 	KUNIT_EXPECT_EQ(test, dma_buf_begin_cpu_access(dmabuf, DMA_BIDIRECTIONAL), 0);
 	KUNIT_EXPECT_EQ(test, dma_buf_end_cpu_access(dmabuf, DMA_BIDIRECTIONAL), 0);
@@ -353,12 +353,12 @@ static void dma_heap_buffer_vmap(struct kunit *test)
 	for_each_sgtable_sg(table, sg, i)
 		KUNIT_EXPECT_NULL(test, memchr_inv(sg_virt(sg), 0x5a, sg->length));
 
-	/* and once more from the start */
+	/* map again after the last user has unmapped */
 	KUNIT_ASSERT_EQ(test, dma_buf_vmap_unlocked(dmabuf, &map), 0);
 	KUNIT_EXPECT_NULL(test, memchr_inv(map.vaddr, 0x5a, layout->pages * PAGE_SIZE));
 	vaddr = map.vaddr;
 	dma_buf_vunmap_unlocked(dmabuf, &map);
-	/* nothing is left of what was mapped for it, and CPU accesses know */
+	/* the mapping is gone; CPU accesses no longer maintain it */
 	KUNIT_EXPECT_NULL(test, dma_heap_buffer_of(dmabuf)->vaddr);
 	if (is_vmalloc_addr(vaddr))
 		KUNIT_EXPECT_NULL(test, vmalloc_to_page(vaddr));
@@ -369,7 +369,7 @@ static void *no_kernel_mapping(struct dma_heap_buffer *buffer)
 	return NULL;
 }
 
-/* No room in the kernel's address space is -ENOMEM, and no mapping. */
+/* A failed vmap() is -ENOMEM, and leaves no mapping behind. */
 static void dma_heap_buffer_vmap_fails(struct kunit *test)
 {
 	struct fake_heap *fake = fake_heap(test);
@@ -397,8 +397,8 @@ static void put_page_action(void *page)
 }
 
 /*
- * A buffer of @nr chunks of @size bytes. Every chunk begins with the same page;
- * what follows it is not the buffer's, so nobody may access it.
+ * Export a buffer of @nr chunks of @size bytes.  All chunks begin with the same
+ * page.  The memory after it does not belong to the buffer: do not access it.
  */
 static struct dma_buf *hollow_buffer(struct kunit *test, unsigned int nr, size_t size)
 {
@@ -429,7 +429,7 @@ static struct dma_buf *hollow_buffer(struct kunit *test, unsigned int nr, size_t
 	return dmabuf;
 }
 
-/* More than the memory of the machine is what vmap() itself refuses: -ENOMEM as well. */
+/* vmap() refuses more pages than the machine has, with -ENOMEM as well. */
 static void dma_heap_buffer_vmap_too_large(struct kunit *test)
 {
 	const u64 ram = (u64)totalram_pages() << PAGE_SHIFT;
@@ -446,7 +446,7 @@ static void dma_heap_buffer_vmap_too_large(struct kunit *test)
 
 	dmabuf = hollow_buffer(test, nr, SZ_1G);
 	buffer = dma_heap_buffer_of(dmabuf);
-	/* a second try finds what the first one left, if it left something */
+	/* a second try would find a mapping that the first one left */
 	for (i = 0; i < 2; i++) {
 		KUNIT_EXPECT_EQ_MSG(test, dma_buf_vmap_unlocked(dmabuf, &map), -ENOMEM,
 				    "try %u, %zu bytes", i, buffer->len);
@@ -458,8 +458,8 @@ static void dma_heap_buffer_vmap_too_large(struct kunit *test)
 }
 
 /*
- * Does that table, of a mapping for @dev, have the buffer's pages, each once and
- * in order?  A debug option takes the pages out of the table; the addresses tell.
+ * Expect the table, mapped for @dev, to have the pages of the buffer in order.
+ * CONFIG_DMABUF_DEBUG hides the pages, but not the DMA addresses.
  */
 static void expect_pages(struct kunit *test, struct dma_buf *dmabuf, struct device *dev,
 			 struct sg_table *sgt)
@@ -478,7 +478,7 @@ static void expect_pages(struct kunit *test, struct dma_buf *dmabuf, struct devi
 		}
 	}
 
-	/* copies are elsewhere */
+	/* bounce buffers have other addresses */
 	if (is_swiotlb_force_bounce(dev))
 		return;
 	o = own->sgl;
@@ -506,8 +506,8 @@ static size_t dma_length(struct sg_table *sgt)
 }
 
 /*
- * Any number of devices map a buffer, in any order: each has all of the pages,
- * and addresses of its own.  One is coherent, where not all are or none.
+ * Several devices map a buffer in any order: each gets all pages, in a table of
+ * its own.  One device is coherent, if the architecture has both kinds.
  */
 static void dma_heap_buffer_devices(struct kunit *test)
 {
@@ -526,7 +526,7 @@ static void dma_heap_buffer_devices(struct kunit *test)
 	if (!heap_kunit_importer_records() && is_swiotlb_force_bounce(attach[0]->dev))
 		kunit_skip(test, "not every chunk has a bounce buffer");
 
-	/* in each round another one comes first, and leaves first or last */
+	/* each round, another device maps first; it unmaps first or last */
 	for (round = 0; round < 6; round++) {
 		for (i = 0; i < 3; i++) {
 			j = (round + i) % 3;
@@ -552,7 +552,7 @@ static int no_copy(const struct sg_table *from, struct sg_table *to)
 	return -ENOMEM;
 }
 
-/* No memory for a scatterlist is -ENOMEM, to the one who maps. */
+/* Mapping fails with -ENOMEM if the scatterlist cannot be copied. */
 static void dma_heap_buffer_copy_fails(struct kunit *test)
 {
 	struct dma_buf_attachment *one, *two;
@@ -569,7 +569,7 @@ static void dma_heap_buffer_copy_fails(struct kunit *test)
 	late = dma_buf_map_attachment_unlocked(two, DMA_BIDIRECTIONAL);
 	KUNIT_EXPECT_PTR_EQ(test, late, ERR_PTR(-ENOMEM));
 	KUNIT_EXPECT_EQ(test, dma_buf_begin_cpu_access(dmabuf, DMA_BIDIRECTIONAL), 0);
-	/* an attachment keeps its list */
+	/* an attachment keeps its copy of the scatterlist */
 	unmap(one, sgt, DMA_BIDIRECTIONAL);
 	sgt = map(test, one, DMA_BIDIRECTIONAL);
 	kunit_deactivate_static_stub(test, dma_heap_buffer_copy_table);
@@ -588,9 +588,8 @@ static void dma_heap_buffer_map_error(struct kunit *test)
 }
 
 /*
- * An attachment has one mapping at a time. An importer that maps it again gets
- * the same mapping, if that goes in the direction asked for, and has to unmap as
- * often as it has mapped.
+ * An attachment has one mapping.  Mapping it again returns the same one if its
+ * direction covers the new one, or else -EBUSY.  The last unmap ends it.
  */
 static void dma_heap_buffer_map_twice(struct kunit *test)
 {
@@ -618,7 +617,7 @@ static void dma_heap_buffer_map_twice(struct kunit *test)
 		KUNIT_EXPECT_EQ(test, importer->sync_dir, DMA_TO_DEVICE);
 	}
 
-	/* what goes both ways serves for each */
+	/* a bidirectional mapping covers each direction */
 	sgt = map(test, attach, DMA_FROM_DEVICE);
 	unmap(attach, map(test, attach, DMA_BIDIRECTIONAL), DMA_BIDIRECTIONAL);
 	unmap(attach, map(test, attach, DMA_TO_DEVICE), DMA_TO_DEVICE);
@@ -631,7 +630,7 @@ static void dma_heap_buffer_map_twice(struct kunit *test)
 	unmap(attach, sgt, DMA_FROM_DEVICE);
 }
 
-/* An importer unmaps once too often, which may be logged, and can map again. */
+/* An extra unmap causes a warning only, and the importer can map again. */
 static void dma_heap_buffer_unmap_twice(struct kunit *test)
 {
 	struct dma_buf_attachment *attach;
@@ -644,7 +643,7 @@ static void dma_heap_buffer_unmap_twice(struct kunit *test)
 	importer = heap_kunit_importer(test, "heap-importer");
 	attach = heap_kunit_attach(test, dmabuf, importer->dev);
 
-	/* not through the core, which may have a table of its own for it */
+	/* bypass the core, which may wrap the table (CONFIG_DMABUF_DEBUG) */
 	dma_resv_lock(dmabuf->resv, NULL);
 	sgt = dmabuf->ops->map_dma_buf(attach, DMA_TO_DEVICE);
 	KUNIT_EXPECT_NOT_ERR_OR_NULL(test, sgt);
@@ -661,7 +660,7 @@ static void dma_heap_buffer_unmap_twice(struct kunit *test)
 	}
 }
 
-/* A mapping goes as it came, whatever the importer remembers of it. */
+/* Unmap uses the direction and the attributes of the mapping. */
 static void dma_heap_buffer_unmap_as_mapped(struct kunit *test)
 {
 	struct dma_buf_attachment *attach;
@@ -694,7 +693,7 @@ static void dma_heap_buffer_map_sync_race(struct kunit *test)
 	heap_kunit_test_map_sync_race(test, HEAP_NAME);
 }
 
-/* Every mapping is synchronised, once an access, and none that is not there. */
+/* Begin and end of a CPU access each sync every existing mapping once. */
 static void dma_heap_buffer_sync_each(struct kunit *test)
 {
 	struct heap_kunit_importer *importer[3];
@@ -732,7 +731,7 @@ static void dma_heap_buffer_sync_each(struct kunit *test)
 		unmap(attach[i], sgt[i], DMA_BIDIRECTIONAL);
 }
 
-/* Protected memory is for devices: the CPU has no way to it. */
+/* Devices can map protected memory; the CPU cannot. */
 static void dma_heap_buffer_protected(struct kunit *test)
 {
 	struct heap_kunit_importer *importer;
@@ -765,8 +764,8 @@ static void dma_heap_buffer_protected(struct kunit *test)
 }
 
 /*
- * A device that reaches some of the chunks only cannot map protected memory,
- * whichever chunk it is that has to be bounced.
+ * A device cannot map protected memory if one of the chunks, whichever it is,
+ * is out of its reach and would have to be bounced.
  */
 static void dma_heap_buffer_protected_bounce(struct kunit *test)
 {
@@ -789,7 +788,7 @@ static void dma_heap_buffer_protected_bounce(struct kunit *test)
 	KUNIT_ASSERT_NOT_NULL(test, page);
 	KUNIT_ASSERT_EQ(test, kunit_add_action_or_reset(test, free_pages_action, page), 0);
 
-	/* the page that is out of reach is the last one in memory, but not of the table */
+	/* the page with the highest address is out of reach; it is entry @at */
 	for (at = 0; at < 3; at++) {
 		KUNIT_ASSERT_EQ(test, sg_alloc_table(&buffer.table, 3, GFP_KERNEL), 0);
 		for_each_sgtable_sg(&buffer.table, sg, i)
@@ -855,7 +854,7 @@ static int access_thread(void *data)
 	kthread_complete_and_exit(&access->done, 0);
 }
 
-/* Devices that are in the way of an access are waited for, and it syncs after that. */
+/* begin_cpu_access() waits for conflicting fences, and syncs after that. */
 static void dma_heap_buffer_sync_after_fence(struct kunit *test)
 {
 	static const struct {
@@ -935,8 +934,8 @@ static int begin_errno(void *dmabuf)
 }
 
 /*
- * Who is killed while waiting for a fence does not wait for it, and has synced
- * nothing.  The next one can begin.
+ * A task that is killed while it waits for a fence gets -ERESTARTSYS, and has
+ * synced nothing.  The next access succeeds.
  */
 static void dma_heap_buffer_fence_killed(struct kunit *test)
 {
@@ -953,7 +952,7 @@ static void dma_heap_buffer_fence_killed(struct kunit *test)
 	sgt = map(test, attach, DMA_FROM_DEVICE);
 	late.fence = add_fence(test, dmabuf, DMA_RESV_USAGE_WRITE);
 
-	/* a wait that is not interrupted ends as well, but with 0 */
+	/* ends a wait that is not interrupted, which then returns 0 */
 	INIT_DELAYED_WORK_ONSTACK(&late.work, signal_late);
 	schedule_delayed_work(&late.work, 10 * HZ);
 	KUNIT_EXPECT_EQ(test, heap_kunit_run_killed(test, begin_errno, dmabuf), -ERESTARTSYS);
@@ -971,8 +970,8 @@ static void dma_heap_buffer_fence_killed(struct kunit *test)
 }
 
 /*
- * An importer detaches and has not unmapped: the mapping goes with it, and who
- * syncs later does not find it.  The importer is at fault, which may be logged.
+ * An importer detaches without unmapping: this removes the mapping with a
+ * warning, and later syncs do not use it.
  */
 static void dma_heap_buffer_detach_mapped(struct kunit *test)
 {
@@ -990,7 +989,7 @@ static void dma_heap_buffer_detach_mapped(struct kunit *test)
 	attach = dma_buf_attach(dmabuf, importer->dev);
 	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, attach);
 
-	/* not through the core, which may have a table of its own for it */
+	/* bypass the core, which may wrap the table (CONFIG_DMABUF_DEBUG) */
 	dma_resv_lock(dmabuf->resv, NULL);
 	sgt = dmabuf->ops->map_dma_buf(attach, DMA_TO_DEVICE);
 	dma_resv_unlock(dmabuf->resv);
@@ -1054,9 +1053,8 @@ static int worker_thread(void *data)
 }
 
 /*
- * Three devices map, synchronise and unmap, and the kernel maps and unmaps, all
- * at a time: each finds what it should, and no mapping goes away while it is
- * synchronised.
+ * Three devices map, sync and unmap while the kernel maps and unmaps: each sees
+ * the whole buffer, and no mapping goes away during a sync.
  */
 static void dma_heap_buffer_threads(struct kunit *test)
 {
@@ -1091,8 +1089,8 @@ static void dma_heap_buffer_threads(struct kunit *test)
 }
 
 /*
- * Chunks of almost 4 GiB, as a scatterlist entry can have: a page of the buffer
- * is found whatever 32 bits can count, and in any order.
+ * Chunks of almost 4 GiB, the limit of a scatterlist entry: the lookup of a
+ * page does not overflow 32 bits, in any order.
  */
 static void dma_heap_buffer_large(struct kunit *test)
 {
@@ -1125,9 +1123,9 @@ static void dma_heap_buffer_large(struct kunit *test)
 }
 
 /*
- * A fault maps the right page of such a chunk, at its start, its end, and beyond
- * what 31 and 32 bits can count. The memory is somebody else's, or none, and nobody
- * accesses it through the mapping, which is gone before the test ends.
+ * A fault maps the right page of such a chunk, also beyond 2 and 4 GiB.  The
+ * memory may not exist or belong to others: the test does not access it, and
+ * unmaps it at its end.
  */
 static void dma_heap_buffer_fault_large(struct kunit *test)
 {
@@ -1145,7 +1143,7 @@ static void dma_heap_buffer_fault_large(struct kunit *test)
 
 	if (sizeof(size_t) <= 4)
 		kunit_skip(test, "no buffer has 4 GiB where a size_t has 32 bits");
-	/* elsewhere the CPU may read ahead of itself what must not be read like memory */
+	/* on other architectures, the CPU may speculate through the mapping */
 	if (!IS_ENABLED(CONFIG_UML) && !IS_ENABLED(CONFIG_X86))
 		kunit_skip(test, "what is not memory must not be mapped like it here");
 	if (IS_ENABLED(CONFIG_PAGE_TABLE_CHECK))
@@ -1168,14 +1166,14 @@ static void dma_heap_buffer_fault_large(struct kunit *test)
 		KUNIT_EXPECT_EQ_MSG(test, ret, 0, "nothing is mapped at %#zx", offsets[i]);
 		if (!ret) {
 			found = args.pfn;
-			/* nothing may be reported under the lock of the page table */
+			/* a report may sleep, so unlock before it */
 			follow_pfnmap_end(&args);
 			KUNIT_EXPECT_EQ_MSG(test, found, pfn + PFN_DOWN(offsets[i] % size),
 					    "page at %#zx", offsets[i]);
 		}
 		mmap_read_unlock(current->mm);
 	}
-	/* the end of the test frees the table before it frees the address space */
+	/* KUnit would unmap it only after the buffer's table is freed */
 	vm_munmap(addr, dmabuf->size);
 }
 
@@ -1193,7 +1191,7 @@ static void dma_heap_buffer_no_index(struct kunit *test)
 	KUNIT_EXPECT_NULL(test, dma_heap_find_chunk(buffer, PFN_DOWN(SZ_1G), &start));
 }
 
-/* a million pages, each a chunk of its own, where a size_t can count their bytes */
+/* 2^20 chunks of a page each, or 1 GiB of them if size_t has 32 bits */
 #define MANY_CHUNKS	(sizeof(size_t) > 4 ? 1U << 20 : PFN_DOWN(SZ_1G))
 
 struct finder {
@@ -1210,7 +1208,7 @@ static int finder_thread(void *data)
 	unsigned int i;
 	pgoff_t start, at;
 
-	/* every 61st page: few enough lookups, and at all distances from an entry */
+	/* every 61st page: few lookups, at all distances from an index entry */
 	for (i = 0; i < MANY_CHUNKS; i += 61) {
 		at = f->up ? i : MANY_CHUNKS - 1 - i;
 		if (!dma_heap_find_chunk(f->buffer, at, &start) || start != at)
@@ -1221,8 +1219,8 @@ static int finder_thread(void *data)
 }
 
 /*
- * However many chunks there are, a lookup walks only those that share an entry
- * of the index, in any order, and while others look up at the other end.
+ * With many chunks, a lookup walks only those that share an entry of the index,
+ * also while another thread looks up in the opposite direction.
  */
 static void dma_heap_buffer_many(struct kunit *test)
 {
@@ -1232,7 +1230,7 @@ static void dma_heap_buffer_many(struct kunit *test)
 	unsigned int i;
 	pgoff_t start;
 
-	/* a scatterlist entry and one of the index for each */
+	/* room for the scatterlist */
 	if (si_mem_available() < PFN_DOWN(SZ_128M))
 		kunit_skip(test, "too little memory");
 	buffer = dma_heap_buffer_of(hollow_buffer(test, MANY_CHUNKS, PAGE_SIZE));
@@ -1250,7 +1248,7 @@ static void dma_heap_buffer_many(struct kunit *test)
 		KUNIT_EXPECT_EQ_MSG(test, f[i].wrong, 0, "%s", f[i].up ? "up" : "down");
 	}
 
-	/* with a list that ends early, only who begins close by finds a page */
+	/* end the list early: the index must still lead to later chunks */
 	sg = dma_heap_find_chunk(buffer, PFN_DOWN(DMA_HEAP_INDEX_STEP) - 1, &start);
 	KUNIT_ASSERT_NOT_NULL(test, sg);
 	sg_mark_end(sg);

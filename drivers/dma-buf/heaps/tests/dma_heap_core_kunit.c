@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * KUnit suite of the heap core: which heaps it takes, what it refuses before a
- * heap is asked, and what becomes of files, buffers and callers when a heap is
- * removed.
+ * KUnit suite of the heap core: adding heaps, the checks before an allocation,
+ * and the effect of removing a heap on files, buffers and callers.
  */
 
 #include <kunit/resource.h>
@@ -80,14 +79,14 @@ static const struct length_case length_cases[] = {
 
 KUNIT_ARRAY_PARAM_DESC(length, length_cases, desc);
 
-/* A heap is asked for every length there can be in whole pages, or not at all. */
+/* Lengths are rounded up to pages; a heap never gets an invalid one. */
 static void dma_heap_core_length(struct kunit *test)
 {
 	const struct length_case *param = test->param_value;
 	struct fake_heap *fake = fake_heap(test, "kunit-length");
 	struct dma_buf *dmabuf;
 
-	/* nobody wants to know what a dma-buf makes of such a size */
+	/* do not export a dma-buf of such a size */
 	if (param->size > SZ_1G)
 		fake->error = -ENOMEM;
 
@@ -101,6 +100,62 @@ static void dma_heap_core_length(struct kunit *test)
 	}
 	if (!IS_ERR_OR_NULL(dmabuf))
 		fake_put(dmabuf);
+}
+
+static struct sg_table *foreign_map(struct dma_buf_attachment *attachment,
+				    enum dma_data_direction dir)
+{
+	return ERR_PTR(-EOPNOTSUPP);
+}
+
+static void foreign_unmap(struct dma_buf_attachment *attachment, struct sg_table *sgt,
+			  enum dma_data_direction dir)
+{
+}
+
+static void foreign_release(struct dma_buf *dmabuf)
+{
+}
+
+static const struct dma_buf_ops foreign_buffer_ops = {
+	.map_dma_buf = foreign_map,
+	.unmap_dma_buf = foreign_unmap,
+	.release = foreign_release,
+};
+
+static struct dma_buf *foreign_allocate(struct dma_heap *heap, unsigned long len,
+					u32 fd_flags, u64 heap_flags)
+{
+	DEFINE_DMA_BUF_EXPORT_INFO(info);
+
+	info.ops = &foreign_buffer_ops;
+	info.size = len;
+	info.flags = fd_flags;
+	info.priv = heap;
+
+	return dma_buf_export(&info);
+}
+
+static const struct dma_heap_ops foreign_ops = {
+	.allocate = foreign_allocate,
+};
+
+/* A heap that exports buffers of its own gets an error: nothing would uncharge them. */
+static void dma_heap_core_foreign(struct kunit *test)
+{
+	const struct dma_heap_export_info info = {
+		.name = "kunit-foreign",
+		.ops = &foreign_ops,
+	};
+	struct dma_heap *heap = dma_heap_add(&info);
+	struct dma_heap_counters c;
+
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, heap);
+	KUNIT_ASSERT_EQ(test, kunit_add_action_or_reset(test, heap_kunit_remove_heap, heap), 0);
+	KUNIT_EXPECT_PTR_EQ(test, dma_heap_buffer_alloc(heap, PAGE_SIZE, O_RDWR, 0), ERR_PTR(-EINVAL));
+	dma_heap_kunit_counters(heap, &c);
+	KUNIT_EXPECT_EQ(test, c.buffers, 0);
+	KUNIT_EXPECT_EQ(test, c.failures, 1);
 }
 
 struct flags_case {
@@ -127,7 +182,7 @@ static const struct flags_case flags_cases[] = {
 
 KUNIT_ARRAY_PARAM_DESC(flags, flags_cases, desc);
 
-/* Flags that mean nothing are refused. */
+/* Invalid flags are refused. */
 static void dma_heap_core_flags(struct kunit *test)
 {
 	const struct flags_case *param = test->param_value;
@@ -159,15 +214,12 @@ static void expect_refused(struct kunit *test, const struct dma_heap_export_info
 	struct dma_heap *heap = dma_heap_add(info);
 
 	KUNIT_EXPECT_PTR_EQ(test, heap, ERR_PTR(error));
-	/* not to be left behind, whoever is at fault */
+	/* clean up after an unexpected success */
 	if (!IS_ERR(heap))
 		dma_heap_remove(heap);
 }
 
-/*
- * A name that is taken is -EEXIST, any number of times (there are 128 minors:
- * none may be lost to it).
- */
+/* A name in use is -EEXIST.  200 such failures lose none of the 128 minors. */
 static void dma_heap_core_duplicate(struct kunit *test)
 {
 	const struct dma_heap_export_info info = { .name = "kunit-duplicate", .ops = &no_ops };
@@ -205,7 +257,7 @@ static const struct name_case name_cases[] = {
 
 KUNIT_ARRAY_PARAM_DESC(name, name_cases, desc);
 
-/* What is no name for a node is no name for a heap. */
+/* A name that is unfit for a device node is -EINVAL. */
 static void dma_heap_core_name(struct kunit *test)
 {
 	const struct name_case *param = test->param_value;
@@ -215,8 +267,8 @@ static void dma_heap_core_name(struct kunit *test)
 }
 
 /*
- * A heap needs a way to allocate, has known properties only, and can be charged to a
- * dmem region only if it has a size and is not of ordinary memory.
+ * A heap needs an allocate operation and known properties only.  A dmem region
+ * needs a size, and is not for memory of the page allocator.
  */
 static void dma_heap_core_incomplete(struct kunit *test)
 {
@@ -245,7 +297,7 @@ static void dma_heap_core_incomplete(struct kunit *test)
 	KUNIT_EXPECT_NULL(test, dma_heap_find("kunit-incomplete"));
 }
 
-/* What charging and uncharging were called with, and how often the heap had freed then. */
+/* Arguments of the last charge, calls, and buffers freed before uncharging */
 static struct {
 	int error;
 	size_t size;
@@ -266,15 +318,15 @@ static int fake_charge(struct dma_heap *heap, size_t size, struct dma_heap_charg
 
 static void fake_uncharge(struct dma_heap_charge *charge)
 {
-	/* what the buffer kept is what it was charged */
+	/* the buffer must have kept the charge */
 	if (charge->size == charges.size && charge->objcg == (void *)&charges)
 		charges.uncharged++;
 	charges.freed = atomic_read(&charges.fake->freed);
 }
 
 /*
- * A buffer is charged before its heap is asked for it, in whole pages, and uncharged
- * when the allocation fails, or once the heap has freed it.
+ * A buffer is charged in whole pages before its heap allocates it.  It is
+ * uncharged when the allocation fails, or after the heap has freed it.
  */
 static void dma_heap_core_charged(struct kunit *test)
 {
@@ -311,7 +363,7 @@ static void dma_heap_core_charged(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, charges.freed, 1);
 }
 
-/* More than all of a heap is not even asked of it. */
+/* A request larger than the heap fails without a call of the heap. */
 static void dma_heap_core_size(struct kunit *test)
 {
 	const struct dma_heap_export_info info = { .name = "kunit-size", .size = 4 * PAGE_SIZE };
@@ -325,8 +377,8 @@ static void dma_heap_core_size(struct kunit *test)
 }
 
 /*
- * Heaps share a region by its name.  A buffer that is charged holds what it needs:
- * all heaps may go before it.
+ * Heaps that name the same dmem region share it.  A buffer keeps the region
+ * until it is freed, also if all heaps are removed first.
  */
 static void dma_heap_core_dmem(struct kunit *test)
 {
@@ -360,12 +412,12 @@ static void dma_heap_core_dmem(struct kunit *test)
 	kunit_release_action(test, heap_kunit_put, dmabuf);
 	KUNIT_EXPECT_EQ(test, atomic_read(&second->freed), 1);
 
-	/* the region went with the last of them, so there can be another one */
+	/* the region is gone, so its name can be used with another size */
 	info.size++;
 	heap_kunit_fake_info(test, info);
 }
 
-/* A heap is found by its name, which is a copy, and allocates, until it is removed. */
+/* A heap is found by its name, which is copied, until it is removed. */
 static void dma_heap_core_find(struct kunit *test)
 {
 	char name[] = "kunit-find";
@@ -381,7 +433,7 @@ static void dma_heap_core_find(struct kunit *test)
 
 	fake_heap_remove_now(test, fake);
 	KUNIT_EXPECT_NULL(test, dma_heap_find("kunit-find"));
-	/* who found the heap does not hold back its owner */
+	/* dma_heap_find() does not delay the release operation */
 	KUNIT_EXPECT_EQ(test, atomic_read(&fake->released), 1);
 	KUNIT_EXPECT_PTR_EQ(test, dma_heap_buffer_alloc(heap, PAGE_SIZE, O_RDWR, 0),
 			    ERR_PTR(-ENODEV));
@@ -403,13 +455,13 @@ static void dma_heap_core_again(struct kunit *test)
 	for (i = 0; i < 200; i++) {
 		fake = fake_heap(test, "kunit-again");
 		expect_refused(test, &info, -EEXIST);
-		/* nor does who found it keep its minor */
+		/* finding and putting it does not keep the minor either */
 		dma_heap_put(dma_heap_find("kunit-again"));
 		fake_heap_remove_now(test, fake);
 	}
 }
 
-/* The longest name is a name. */
+/* A name of NAME_MAX characters is valid. */
 static void dma_heap_core_longest_name(struct kunit *test)
 {
 	char *name = kunit_kzalloc(test, NAME_MAX + 1, GFP_KERNEL);
@@ -452,7 +504,7 @@ static void dma_heap_core_too_many(struct kunit *test)
 		KUNIT_EXPECT_STREQ(test, dma_heap_get_name(heaps[i]), name);
 		dma_heap_remove(heaps[i]);
 	}
-	/* what was taken is there again */
+	/* the minors are free again */
 	fake_heap(test, "kunit-too-many");
 }
 
@@ -470,7 +522,7 @@ static void dma_heap_core_properties(struct kunit *test)
 	}
 }
 
-/* What the heap returns is what the caller gets, and is counted. */
+/* The caller gets the errno of the heap, and the failure is counted. */
 static void dma_heap_core_errors(struct kunit *test)
 {
 	static const int errors[] = { -ENOMEM, -EINTR, -EIO, -ENODEV, -EBUSY, -EAGAIN };
@@ -487,7 +539,7 @@ static void dma_heap_core_errors(struct kunit *test)
 		KUNIT_EXPECT_EQ(test, c.buffers, 0);
 	}
 
-	/* what the heap was not asked for, it did not fail */
+	/* an invalid request is no failure of the heap */
 	KUNIT_EXPECT_PTR_EQ(test, dma_heap_buffer_alloc(fake->heap, 0, O_RDWR, 0),
 			    ERR_PTR(-EINVAL));
 	dma_heap_kunit_counters(fake->heap, &c);
@@ -515,7 +567,7 @@ static void dma_heap_core_counters(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, c.bytes, 2 * PAGE_SIZE);
 	KUNIT_EXPECT_EQ(test, c.peak, 7 * PAGE_SIZE);
 	fake_put(a);
-	/* less than there was before is no peak */
+	/* a lower usage does not change the peak */
 	a = dma_heap_buffer_alloc(fake->heap, PAGE_SIZE, O_RDWR, 0);
 	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, a);
 	dma_heap_kunit_counters(fake->heap, &c);
@@ -529,7 +581,7 @@ static void dma_heap_core_counters(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, c.failures, 0);
 }
 
-/* What the core says of a heap that says nothing of its memory itself */
+/* Without a get_info operation, the core reports a size of 0. */
 static void dma_heap_core_info(struct kunit *test)
 {
 	const struct dma_heap_export_info exp_info = {
@@ -557,7 +609,7 @@ static void dma_heap_core_info(struct kunit *test)
 	dma_heap_put(heap);
 }
 
-/* What the heap of the next tests has, and what it returns */
+/* What get_info and allocate of the heap of the next tests return */
 static struct {
 	struct dma_heap_info info;
 	bool unknown;
@@ -602,7 +654,7 @@ static struct dma_heap *failing_heap(struct kunit *test, const char *name, u32 p
 	return heap;
 }
 
-/* What a heap tells goes to the caller. */
+/* The caller gets the values of the get_info operation. */
 static void dma_heap_core_heap_info(struct kunit *test)
 {
 	struct dma_heap *heap = failing_heap(test, "kunit-info", DMA_HEAP_CONTIGUOUS);
@@ -621,7 +673,7 @@ static void dma_heap_core_heap_info(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, info.granule, PAGE_SIZE);
 	KUNIT_EXPECT_EQ(test, info.address_bits, 33);
 
-	/* but for more than can be asked for */
+	/* largest is at most the largest valid length */
 	failing.info.largest = U64_MAX;
 	KUNIT_EXPECT_EQ(test, dma_heap_get_info(heap, &info), 0);
 	KUNIT_EXPECT_EQ(test, info.largest, PAGE_ALIGN_DOWN(SIZE_MAX));
@@ -652,7 +704,7 @@ static void dma_heap_core_reasons(struct kunit *test)
 		{ DMA_HEAP_FAILURE_CONTIGUOUS, O_RDWR, SZ_2M, -ENOMEM, 0, SZ_4M, SZ_4M },
 		{ DMA_HEAP_FAILURE_KILLED, O_RDWR, SZ_1M, -EINTR, 0, SZ_1M, SZ_1M },
 		{ DMA_HEAP_FAILURE_OTHER, O_RDWR, SZ_1M, -EIO, 0, SZ_1M, SZ_1M },
-		/* short, or in pieces: the heap does not tell */
+		/* the heap does not report how much is free */
 		{ DMA_HEAP_FAILURE_OTHER, O_RDWR, SZ_2M, -ENOMEM, 0, 0, 0, true },
 		/* enough is free, and need not be in one piece */
 		{ DMA_HEAP_FAILURE_OTHER, O_RDWR, SZ_2M, -ENOMEM, 0, SZ_4M, SZ_4M, false, true },
@@ -694,7 +746,7 @@ static void dma_heap_core_reasons(struct kunit *test)
 	kunit_deactivate_static_stub(test, dma_heap_uncharge);
 }
 
-/* A buffer stays when its heap goes, and has its owner wait for it. */
+/* A buffer outlives its heap, and delays the release operation. */
 static void dma_heap_core_buffer_stays(struct kunit *test)
 {
 	struct fake_heap *fake = fake_heap(test, "kunit-buffer");
@@ -705,7 +757,7 @@ static void dma_heap_core_buffer_stays(struct kunit *test)
 
 	fake_heap_remove_now(test, fake);
 	KUNIT_EXPECT_EQ(test, atomic_read(&fake->released), 0);
-	/* a heap of the same name is another one */
+	/* a new heap of the same name does not get the buffer */
 	fake_heap(test, "kunit-buffer");
 	KUNIT_EXPECT_STREQ(test, dmabuf->exp_name, "kunit-buffer");
 	KUNIT_EXPECT_EQ(test, dmabuf->size, PAGE_SIZE);
@@ -736,8 +788,8 @@ static int remove_thread(void *data)
 }
 
 /*
- * A heap is removed while it allocates: removal waits, whoever comes later is
- * turned away at once, and the buffer that was being made is a good one.
+ * A heap is removed during an allocation: the removal waits, later allocations
+ * fail with -ENODEV at once, and the pending one succeeds.
  */
 static void dma_heap_core_remove_busy(struct kunit *test)
 {
@@ -775,7 +827,7 @@ static void dma_heap_core_remove_busy(struct kunit *test)
 	if (!started)
 		complete(&removal.done);
 
-	/* the name goes first; from then on it is a matter of waiting */
+	/* the name is removed first, then the removal waits */
 	for (i = 0; i < 1000; i++) {
 		struct dma_heap *found = dma_heap_find("kunit-busy");
 
@@ -817,8 +869,8 @@ static void dma_heap_core_remove_busy(struct kunit *test)
 }
 
 /*
- * An alias is another name of its heap: found by it is the heap, and the name is
- * taken until the alias is removed, which does nothing to the heap.
+ * A lookup of an alias returns its heap.  Removing the alias frees its name,
+ * and does not affect the heap.
  */
 static void dma_heap_core_alias(struct kunit *test)
 {
@@ -834,7 +886,7 @@ static void dma_heap_core_alias(struct kunit *test)
 			    ERR_PTR(-EEXIST));
 	KUNIT_EXPECT_PTR_EQ(test, dma_heap_add_alias(fake->heap, "a/b"), ERR_PTR(-EINVAL));
 
-	/* there are 128 minors: none may be lost */
+	/* 200 rounds lose none of the 128 minors */
 	for (i = 0; i < 200; i++) {
 		alias = heap_kunit_alias(test, fake->heap, "kunit-other");
 		expect_refused(test, &info, -EEXIST);
@@ -851,7 +903,7 @@ static void dma_heap_core_alias(struct kunit *test)
 	dma_heap_put(heap);
 	KUNIT_EXPECT_EQ(test, atomic_read(&fake->released), 0);
 
-	/* an alias of an alias is one of the heap; the heap may go first */
+	/* an alias of an alias refers to the heap, which may go first */
 	alias = heap_kunit_alias(test, fake->heap, "kunit-other");
 	second = heap_kunit_alias(test, alias, "kunit-second");
 	heap = dma_heap_find("kunit-second");
@@ -892,12 +944,12 @@ static struct file *open_devt(struct kunit *test, struct vfsmount *mnt, dev_t de
 	return file;
 }
 
-/* An open file is worth nothing once its heap is gone, and does no harm. */
+/* Once its heap is removed, an open file fails with -ENODEV. */
 static void dma_heap_core_remove_open(struct kunit *test)
 {
 	struct fake_heap *fake = fake_heap(test, "kunit-open");
 	dev_t devt = dma_heap_kunit_devt(fake->heap);
-	/* with a structure of no size: a thread has no memory to copy one from */
+	/* of size 0, as a kernel thread has no userspace memory */
 	const unsigned int cmd = DMA_HEAP_IOCTL_ALLOC & ~IOCSIZE_MASK;
 	const struct file_operations *fops;
 	struct file *file, *again;
@@ -912,17 +964,17 @@ static void dma_heap_core_remove_open(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, fops->unlocked_ioctl(file, cmd, 0), -EINVAL);
 
 	fake_heap_remove_now(test, fake);
-	/* the file holds memory of the core and nothing of the owner's */
+	/* the file holds struct dma_heap, but not the owner */
 	KUNIT_EXPECT_EQ(test, atomic_read(&fake->released), 1);
 	KUNIT_EXPECT_EQ(test, fops->unlocked_ioctl(file, cmd, 0), -ENODEV);
 	KUNIT_EXPECT_EQ(test, fops->unlocked_ioctl(file, ~0U, 0), -ENODEV);
 
-	/* by its inode, which still leads to the heap */
+	/* by the inode, which still refers to the heap */
 	again = dentry_open(&file->f_path, O_RDONLY, current_cred());
 	KUNIT_EXPECT_PTR_EQ(test, again, ERR_PTR(-ENODEV));
 	if (!IS_ERR(again))
 		__fput_sync(again);
-	/* by its number, which leads nowhere; the VFS has an errno of its own */
+	/* by the number, which has no device: the errno is of the VFS */
 	again = open_devt(test, mnt, devt);
 	KUNIT_EXPECT_PTR_EQ(test, again, ERR_PTR(-ENXIO));
 	if (!IS_ERR(again))
@@ -931,7 +983,7 @@ static void dma_heap_core_remove_open(struct kunit *test)
 	__fput_sync(file);
 }
 
-/* What the heap's file in debugfs says of its properties, as anybody can read it. */
+/* The file in debugfs lists the properties of the heap. */
 static void dma_heap_core_properties_shown(struct kunit *test)
 {
 	static const struct {
@@ -978,7 +1030,7 @@ static void dma_heap_core_properties_shown(struct kunit *test)
 		dput(dentry);
 		KUNIT_ASSERT_NOT_ERR_OR_NULL(test, file);
 
-		/* a thread has no memory to read a file into, but can do what read() does */
+		/* no userspace memory for read(): call show() */
 		opened = file->private_data;
 		s = (struct seq_file){
 			.buf = buf, .size = PAGE_SIZE - 1, .private = opened->private,
@@ -998,9 +1050,9 @@ static void dma_heap_core_properties_shown(struct kunit *test)
 }
 
 /*
- * An alias whose heap is gone cannot be opened, and a file that was opened before
- * allocates nothing, whichever of them goes first.  Neither of them is lost: there
- * are 128 minors.
+ * Without its heap, an alias cannot be opened, and its open files fail with
+ * -ENODEV, whether the heap or the alias is removed first.  200 rounds lose
+ * none of the 128 minors.
  */
 static void dma_heap_core_alias_open(struct kunit *test)
 {
@@ -1041,7 +1093,7 @@ static void dma_heap_core_alias_open(struct kunit *test)
 			kunit_release_action(test, heap_kunit_remove_heap, alias);
 		KUNIT_EXPECT_EQ_MSG(test, atomic_read(&fake->released), heap_first, "round %u", i);
 		KUNIT_EXPECT_NULL_MSG(test, dma_heap_find("kunit-alias"), "round %u", i);
-		/* the file is of the alias, and good for nothing without it or its heap */
+		/* the file of the alias fails without it or its heap */
 		ret = file->f_op->unlocked_ioctl(file, DMA_HEAP_IOCTL_ALLOC, addr);
 		KUNIT_EXPECT_EQ_MSG(test, ret, -ENODEV, "round %u", i);
 		again = dentry_open(&file->f_path, O_RDONLY, current_cred());
@@ -1081,6 +1133,7 @@ static struct kunit_case dma_heap_core_cases[] = {
 	KUNIT_CASE(dma_heap_core_info),
 	KUNIT_CASE(dma_heap_core_heap_info),
 	KUNIT_CASE(dma_heap_core_reasons),
+	KUNIT_CASE(dma_heap_core_foreign),
 	KUNIT_CASE(dma_heap_core_buffer_stays),
 	KUNIT_CASE(dma_heap_core_alias),
 	KUNIT_CASE(dma_heap_core_alias_open),

@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * What the KUnit suites of the DMA-BUF heaps have in common: a device whose
- * DMA operations note their arguments, a heap that does as it is told, buffers
- * and attachments that go away with the test, and the cases that are the same
- * for every heap.
+ * Helpers shared by the KUnit suites of the DMA-BUF heaps: a device whose DMA
+ * operations record their arguments, a heap that a test controls, buffers and
+ * attachments that are released when the test ends, and cases for every heap.
  */
 
 #include <kunit/device.h>
@@ -82,7 +81,7 @@ static void importer_sync_sg(struct device *dev, struct scatterlist *sgl, int ne
 {
 	struct heap_kunit_importer *importer = to_importer(dev);
 
-	/* long enough for a mapping that is not held to go away */
+	/* wait long enough for a mapping that is not locked to go away */
 	if (!READ_ONCE(importer->mapped))
 		importer->strays++;
 	usleep_range(20, 40);
@@ -127,7 +126,7 @@ struct heap_kunit_importer *heap_kunit_importer(struct kunit *test, const char *
 	importer = kunit_kzalloc(test, sizeof(*importer), GFP_KERNEL);
 	KUNIT_ASSERT_NOT_NULL(test, importer);
 
-	/* the last one of that name may be on its way out */
+	/* the previous device of this name may not be gone yet */
 	snprintf(unique, sizeof(unique), "%s-%d", name, atomic_inc_return(&nr));
 	dev = kunit_device_register(test, unique);
 	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, dev);
@@ -157,7 +156,7 @@ void heap_kunit_put(void *data)
 }
 EXPORT_SYMBOL_IF_KUNIT(heap_kunit_put);
 
-/* Put a buffer, which must be one, when the test ends, or by heap_kunit_put() before. */
+/* Put a buffer when the test ends, or when it releases heap_kunit_put(). */
 void heap_kunit_put_later(struct kunit *test, struct dma_buf *dmabuf)
 {
 	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, dmabuf);
@@ -170,7 +169,7 @@ static void heap_kunit_put_heap(void *heap)
 	dma_heap_put(heap);
 }
 
-/* The heap of that name; given back when the test, or its skipping, ends. */
+/* Find a heap; put it when the test ends.  Skip the test without it. */
 struct dma_heap *heap_kunit_find(struct kunit *test, const char *name)
 {
 	struct dma_heap *heap = dma_heap_find(name);
@@ -183,7 +182,7 @@ struct dma_heap *heap_kunit_find(struct kunit *test, const char *name)
 }
 EXPORT_SYMBOL_IF_KUNIT(heap_kunit_find);
 
-/* A buffer of the heap of that name; put when the test ends. */
+/* Allocate a buffer from a heap; put it when the test ends. */
 struct dma_buf *heap_kunit_alloc(struct kunit *test, const char *name, u64 len)
 {
 	struct dma_buf *dmabuf;
@@ -297,7 +296,7 @@ static const struct dma_heap_ops fake_ops = {
 	.release = fake_release,
 };
 
-/* The action that removes a fake heap */
+/* The action that removes a heap or an alias */
 void heap_kunit_remove_heap(void *heap)
 {
 	dma_heap_remove(heap);
@@ -305,8 +304,8 @@ void heap_kunit_remove_heap(void *heap)
 EXPORT_SYMBOL_IF_KUNIT(heap_kunit_remove_heap);
 
 /*
- * A fake heap with what is said of it in @info besides; removed when the test ends,
- * or by heap_kunit_remove_heap() before.
+ * Add a fake heap with the members of @info except ops and priv.  It is removed
+ * when the test ends, or when the test releases heap_kunit_remove_heap().
  */
 struct fake_heap *heap_kunit_fake_info(struct kunit *test, struct dma_heap_export_info info)
 {
@@ -323,7 +322,7 @@ struct fake_heap *heap_kunit_fake_info(struct kunit *test, struct dma_heap_expor
 	info.priv = fake;
 	fake->heap = dma_heap_add(&info);
 	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, fake->heap);
-	/* a buffer that a failed test has left may be the last to go */
+	/* the heap's reference: buffers may outlive a failed test */
 	kref_get(&fake->users);
 	KUNIT_ASSERT_EQ(test, kunit_add_action_or_reset(test, heap_kunit_remove_heap, fake->heap),
 			0);
@@ -343,7 +342,7 @@ struct fake_heap *heap_kunit_fake(struct kunit *test, const char *name, u32 prop
 }
 EXPORT_SYMBOL_IF_KUNIT(heap_kunit_fake);
 
-/* Another name; removed when the test ends, or by heap_kunit_remove_heap() before. */
+/* Add an alias; removed like a fake heap. */
 struct dma_heap *heap_kunit_alias(struct kunit *test, struct dma_heap *heap, const char *name)
 {
 	struct dma_heap *alias = dma_heap_add_alias(heap, name);
@@ -362,7 +361,7 @@ static void heap_kunit_detach(void *attach)
 	dma_buf_detach(attachment->dmabuf, attachment);
 }
 
-/* An attachment, detached when the test ends; unmap it before that. */
+/* Attach a device; detached when the test ends.  The test must unmap it. */
 struct dma_buf_attachment *heap_kunit_attach(struct kunit *test,
 					     struct dma_buf *dmabuf,
 					     struct device *dev)
@@ -376,7 +375,7 @@ struct dma_buf_attachment *heap_kunit_attach(struct kunit *test,
 }
 EXPORT_SYMBOL_IF_KUNIT(heap_kunit_attach);
 
-/* An importer is told why its device could not map the buffer. */
+/* The importer gets the errno with which its device fails to map. */
 void heap_kunit_test_map_error(struct kunit *test, const char *name)
 {
 	static const int errors[] = { -EIO, -EINVAL, -ENOMEM };
@@ -413,10 +412,10 @@ void heap_kunit_test_map_error(struct kunit *test, const char *name)
 EXPORT_SYMBOL_IF_KUNIT(heap_kunit_test_map_error);
 
 /*
- * Each sync has the direction of the mapping, which is in both directions for
- * a device that only writes. The end of an access that only read is the
- * exception: what such a device has written must stay. Without a mapping nothing
- * is synced.
+ * Each sync has the direction of the mapping, which is DMA_BIDIRECTIONAL for a
+ * device that only writes.  Exception: a read access to a bidirectional mapping
+ * ends with a sync DMA_FROM_DEVICE, to keep what the device has written.
+ * Without a mapping, nothing is synced.
  */
 void heap_kunit_test_sync_direction(struct kunit *test, const char *name)
 {
@@ -492,9 +491,9 @@ static int sync_thread(void *data)
 }
 
 /*
- * One thread maps and unmaps, one synchronises for the CPU: no mapping goes
- * away while it is synchronised.  Each mapping stays until it was synchronised
- * once, so that it is taken down while the next round is on its way.
+ * One thread maps and unmaps while another syncs for the CPU: no mapping goes
+ * away during a sync.  Each mapping stays until it was synced once, so that
+ * unmap races with the next sync.
  */
 void heap_kunit_test_map_sync_race(struct kunit *test, const char *name)
 {
@@ -554,7 +553,7 @@ static int killed_thread(void *data)
 	kthread_complete_and_exit(&call->done, 0);
 }
 
-/* What fn(arg) returns to a task that is being killed. */
+/* Return the result of fn(arg) in a task with a pending fatal signal. */
 int heap_kunit_run_killed(struct kunit *test, int (*fn)(void *arg), void *arg)
 {
 	struct killed_call call = {
@@ -567,7 +566,7 @@ int heap_kunit_run_killed(struct kunit *test, int (*fn)(void *arg), void *arg)
 
 	task = kthread_run(killed_thread, &call, "heap-kunit-killed");
 	if (IS_ERR(task)) {
-		/* without an abort, as the caller may have something to undo */
+		/* no assertion: the caller may have something to undo */
 		KUNIT_FAIL(test, "no thread: %pe", task);
 		return PTR_ERR(task);
 	}
@@ -588,7 +587,7 @@ static int alloc_errno(void *heap)
 	return 0;
 }
 
-/* A task that is being killed gets -EINTR, and nothing is lost to it. */
+/* Allocation fails with -EINTR in a killed task, and works afterwards. */
 void heap_kunit_test_killed(struct kunit *test, const char *name)
 {
 	struct dma_heap *heap = heap_kunit_find(test, name);
@@ -600,7 +599,7 @@ void heap_kunit_test_killed(struct kunit *test, const char *name)
 }
 EXPORT_SYMBOL_IF_KUNIT(heap_kunit_test_killed);
 
-/* A buffer is zero, keeps what is written, and the next one is zero again. */
+/* A new buffer is zero and keeps its data; the next one is zero again. */
 void heap_kunit_test_zeroed(struct kunit *test, const char *name)
 {
 	struct dma_heap *heap = heap_kunit_find(test, name);

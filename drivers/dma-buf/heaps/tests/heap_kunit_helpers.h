@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * What the KUnit suites of the DMA-BUF heaps have in common.
+ * Helpers shared by the KUnit suites of the DMA-BUF heaps
  */
 
 #ifndef _HEAP_KUNIT_HELPERS_H
@@ -21,23 +21,22 @@ struct kunit;
 struct module;
 
 /**
- * struct heap_kunit_importer - a device that notes what is asked of it
+ * struct heap_kunit_importer - a device that records its DMA calls
  * @dev:	the device to attach
  * @map_error:	negative errno with which mapping fails, 0 for none
- * @maps:	mappings made
- * @unmaps:	mappings taken down
- * @syncs:	synchronisations, for the CPU and for the device
+ * @maps:	number of map calls
+ * @unmaps:	number of unmap calls
+ * @syncs:	number of syncs, for the CPU and for the device
  * @map_dir:	direction of the last mapping
  * @unmap_dir:	direction of the last unmapping
  * @sync_dir:	direction of the last synchronisation
  * @map_attrs:	DMA_ATTR_* of the last mapping
  * @unmap_attrs: DMA_ATTR_* of the last unmapping
- * @mapped:	is there a mapping right now
- * @strays:	synchronisations during which there was no mapping, or while
- *		which it went away
+ * @mapped:	a mapping exists
+ * @strays:	how often a sync found no mapping, at its start or at its end
  *
- * All but @dev stay as they are where the architecture does not let a device
- * bring its own DMA operations; see heap_kunit_importer_records().
+ * Only @dev is used on architectures where a device cannot have its own DMA
+ * operations; see heap_kunit_importer_records().
  */
 struct heap_kunit_importer {
 	struct device *dev;
@@ -62,19 +61,19 @@ static inline bool heap_kunit_importer_records(void)
 #define FAKE_MAX_CHUNKS	8
 
 /**
- * struct fake_heap - a heap that does what a test wants, with pages of its own
+ * struct fake_heap - a heap that a test controls
  * @heap:	the heap
- * @users:	the test, and the heap until its release operation
+ * @users:	references of the test, and of the heap until it is released
  * @owner:	module of the heap's operations
- * @chunks:	the chunks of every buffer, in pages; what is left of its length
- *		is one more
+ * @chunks:	sizes of the chunks of every buffer, in pages; the rest of the
+ *		buffer is one more chunk
  * @dma_attrs:	DMA_ATTR_* of every buffer
- * @len:	length that allocating was called with last
- * @error:	negative errno with which allocating fails, 0 for none
- * @block:	allocating completes @entered, and waits for @resume
- * @entered:	completed by allocating
+ * @len:	length in bytes of the last call of the allocate operation
+ * @error:	negative errno that the allocate operation returns, or 0
+ * @block:	the allocate operation completes @entered, and waits for @resume
+ * @entered:	completed by the allocate operation
  * @resume:	to be completed by the test
- * @freed:	buffers that were given back
+ * @freed:	number of buffers that were released
  * @released:	calls of the heap's release operation
  */
 struct fake_heap {

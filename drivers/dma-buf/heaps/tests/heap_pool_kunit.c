@@ -48,8 +48,8 @@ static bool can_be_uncached(void)
 }
 
 /*
- * A chunk as a heap has it: of a zone of its kind, prepared if it is to be, and then full
- * of something.
+ * Allocate a chunk like a heap: in a zone of its kind, and prepared if it is
+ * uncached.  Fill it with data.
  */
 static struct page *new_chunk(struct kunit *test, unsigned int kind, unsigned int order)
 {
@@ -113,7 +113,7 @@ static const unsigned int pool_kinds[] = {
 
 KUNIT_ARRAY_PARAM(pool, pool_kinds, pool_desc);
 
-/* A kind that this kernel has */
+/* The kind under test; skip if this kernel does not have it. */
 static unsigned int pool_kind(struct kunit *test)
 {
 	const unsigned int kind = *(const unsigned int *)test->param_value;
@@ -125,8 +125,8 @@ static unsigned int pool_kind(struct kunit *test)
 }
 
 /*
- * Each chunk comes back, and cleared, whether the work item did it or the one who asks;
- * nobody gets one of another kind or order.
+ * A chunk comes back cleared, by the work item or by heap_pool_get(), and only
+ * for a request of its kind and order.
  */
 static void pool_cleared(struct kunit *test)
 {
@@ -147,7 +147,7 @@ static void pool_cleared(struct kunit *test)
 				heap_pool_kunit_pause();
 				KUNIT_ASSERT_EQ(test, dirty(kind, order), 0);
 				KUNIT_ASSERT_EQ(test, clean(kind, order), 1);
-				/* or the one who asks might have done it */
+				/* before heap_pool_get() could clear it */
 				KUNIT_EXPECT_TRUE(test, is_zero(page));
 			}
 			for (other = 0; other < HEAP_POOL_KINDS; other++) {
@@ -184,7 +184,7 @@ static void pool_clean_first(struct kunit *test)
 	give_back(0, second);
 }
 
-/* Put @nr chunks of some zone into the pool; false if there are not so many. */
+/* Put @nr chunks into the pool; false if there is not enough memory. */
 static bool put_many(gfp_t gfp, unsigned long nr, struct zone **zone)
 {
 	struct page *page, *next;
@@ -209,7 +209,7 @@ static bool put_many(gfp_t gfp, unsigned long nr, struct zone **zone)
 	return false;
 }
 
-/* A share of the memory of a node is the limit, and half of that for dirty chunks. */
+/* The limits are a share of a node, and half of that for dirty chunks. */
 static void pool_bounded(struct kunit *test)
 {
 	const unsigned long max = mult_frac(node_present_pages(numa_mem_id()), 1, 100);
@@ -224,7 +224,7 @@ static void pool_bounded(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, dirty(0, ORDER), max / 2 >> ORDER);
 	KUNIT_EXPECT_EQ(test, clean(0, ORDER), 0);
 
-	/* what is clean makes room for dirty ones, up to the limit of both */
+	/* clean chunks leave room for dirty ones, up to the common limit */
 	heap_pool_kunit_resume();
 	heap_pool_kunit_pause();
 	KUNIT_EXPECT_EQ(test, clean(0, ORDER), max / 2 >> ORDER);
@@ -233,14 +233,14 @@ static void pool_bounded(struct kunit *test)
 	KUNIT_EXPECT_LE(test, clean(0, ORDER) + dirty(0, ORDER), max >> ORDER);
 	KUNIT_EXPECT_GE(test, clean(0, ORDER) + dirty(0, ORDER) + 2, max >> ORDER);
 
-	/* when all are clean, there is no room though none is dirty */
+	/* clean chunks alone can reach the limit */
 	heap_pool_kunit_resume();
 	heap_pool_kunit_pause();
 	KUNIT_EXPECT_TRUE(test, put_many(GFP_KERNEL, nr, &zone));
 	KUNIT_EXPECT_LE(test, clean(0, ORDER) + dirty(0, ORDER), max >> ORDER);
 }
 
-/* What is freed while reclaim wants pages of the zone is not kept. */
+/* The pool keeps nothing while the zone is below its watermark. */
 static void pool_scarce(struct kunit *test)
 {
 	struct page *page = new_chunk(test, 0, ORDER);
@@ -260,14 +260,14 @@ static unsigned int nr_cleaned;
 
 static void note_clean(struct page *page, unsigned int nr)
 {
-	/* a line that is written later would stay in the cache */
+	/* data written after this would stay in the cache */
 	if (!memchr_inv(page_address(page), 0, (size_t)nr * PAGE_SIZE))
 		nr_cleaned += nr;
 }
 
 /*
- * What is cleared through a cached mapping gets to memory before an uncached mapping can
- * show what was there.
+ * Zeroes that were written through a cached mapping must be in memory before an
+ * uncached mapping can read the old data.
  */
 static void pool_cleaned(struct kunit *test)
 {
@@ -292,7 +292,7 @@ static void pool_cleaned(struct kunit *test)
 }
 #endif
 
-/* What was cleared, in that order, in the cases below */
+/* The chunks that were cleared, in order, in the cases below */
 static struct page *cleared[4];
 static unsigned int nr_cleared;
 
@@ -300,11 +300,11 @@ static void note_cleared(unsigned int kind, struct page *page)
 {
 	if (nr_cleared < ARRAY_SIZE(cleared))
 		cleared[nr_cleared++] = page;
-	/* It may be another task's, and be given to somebody as a clean one. */
+	/* Clear it nevertheless: it may be the chunk of another task. */
 	memset(page_address(page), 0, PAGE_SIZE << compound_order(page));
 }
 
-/* The largest chunks are cleared first, and of these the oldest. */
+/* The largest chunks are cleared first, and among them the oldest. */
 static void pool_order(struct kunit *test)
 {
 	struct page *small = new_chunk(test, 0, 0), *first = new_chunk(test, 0, ORDER);
@@ -322,7 +322,7 @@ static void pool_order(struct kunit *test)
 	KUNIT_EXPECT_PTR_EQ(test, cleared[0], first);
 	KUNIT_EXPECT_PTR_EQ(test, cleared[1], second);
 	KUNIT_EXPECT_PTR_EQ(test, cleared[2], small);
-	/* so the latest is the first that is taken */
+	/* so the latest is taken first */
 	KUNIT_EXPECT_PTR_EQ(test, heap_pool_get(0, ORDER), second);
 	KUNIT_EXPECT_PTR_EQ(test, heap_pool_get(0, ORDER), first);
 	give_back(0, first);
@@ -335,7 +335,7 @@ static void stop_and_clear(unsigned int kind, struct page *page)
 	heap_pool_kunit_stop(true);
 }
 
-/* What was being cleared when the pool was switched off is not kept. */
+/* A chunk is not kept if the pool is switched off while it is cleared. */
 static void pool_off_meanwhile(struct kunit *test)
 {
 	nr_cleared = 0;
@@ -349,7 +349,7 @@ static void pool_off_meanwhile(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, clean(0, ORDER) + dirty(0, ORDER), 0);
 }
 
-/* Twice the share is the limit for a zone, so that the pool does not empty a small one. */
+/* A zone's limit is twice the share, so that a small zone is not emptied. */
 static void pool_zone_bounded(struct kunit *test)
 {
 #ifdef CONFIG_ZONE_DMA
@@ -372,7 +372,7 @@ static void pool_zone_bounded(struct kunit *test)
 #endif
 }
 
-/* 0 is off: what was kept is gone, and nothing is kept any more. */
+/* With percent 0, the pool is drained and keeps nothing. */
 static void pool_off(struct kunit *test)
 {
 	const unsigned int kind = pool_kind(test);
@@ -388,7 +388,7 @@ static void pool_off(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, clean(kind, ORDER) + dirty(kind, ORDER), 0);
 }
 
-/* Is as much counted as reclaimable as in @before, but for what CPUs keep to themselves? */
+/* Is NR_KERNEL_MISC_RECLAIMABLE within @slack of @before? */
 static bool same_reclaimable(unsigned long before, unsigned long slack)
 {
 	const unsigned long now = global_node_page_state(NR_KERNEL_MISC_RECLAIMABLE);
@@ -396,11 +396,11 @@ static bool same_reclaimable(unsigned long before, unsigned long slack)
 	return now <= before + slack && before <= now + slack;
 }
 
-/* What is in the pool can be had by others, and MemAvailable says so until it is gone. */
+/* Pages in the pool count as reclaimable until they have left it. */
 static void pool_reclaimable(struct kunit *test)
 {
 	const unsigned int kind = pool_kind(test);
-	/* so many pages that those which a CPU does not count yet do not matter */
+	/* so large that the per-CPU deltas of the counter do not matter */
 	const unsigned int order = min(9, MAX_PAGE_ORDER);
 	const unsigned long nr = 1UL << order;
 	unsigned long before = global_node_page_state(NR_KERNEL_MISC_RECLAIMABLE);
@@ -422,7 +422,7 @@ static void pool_reclaimable(struct kunit *test)
 	KUNIT_EXPECT_TRUE(test, same_reclaimable(before, nr / 2));
 }
 
-/* Others may do anything with pages that they have a reference to. */
+/* The pool does not keep pages that others have a reference to. */
 static void pool_referenced(struct kunit *test)
 {
 	struct page *page = new_chunk(test, 0, ORDER);
@@ -433,7 +433,7 @@ static void pool_referenced(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, page_count(page), 1);
 	put_page(page);
 
-	/* or got later */
+	/* a reference that is taken while the chunk is in the pool */
 	page = new_chunk(test, 0, ORDER);
 	put_chunk(0, page);
 	get_page(page);
@@ -455,7 +455,7 @@ static void pool_referenced(struct kunit *test)
 }
 
 #ifdef CONFIG_MEMORY_FAILURE
-/* The page allocator does not get what this has got, until the error is gone. */
+/* The chunk given back last, which is not freed while it has an error */
 static struct page *given_back;
 
 static void keep_given_back(unsigned int kind, struct list_head *chunks)
@@ -469,7 +469,7 @@ static void keep_given_back(unsigned int kind, struct list_head *chunks)
 	}
 }
 
-/* The pool does not keep memory with errors, nor give it to anybody. */
+/* The pool neither keeps nor returns memory with errors. */
 static void pool_poisoned(struct kunit *test)
 {
 	struct page *page = new_chunk(test, 0, ORDER), *got;
@@ -484,7 +484,7 @@ static void pool_poisoned(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, dirty(0, ORDER), 0);
 	KUNIT_EXPECT_PTR_EQ(test, given_back, page);
 
-	/* an error that comes later is seen by who would get the chunk */
+	/* heap_pool_get() finds a later error */
 	put_chunk(0, page);
 	KUNIT_EXPECT_EQ(test, dirty(0, ORDER), 1);
 	given_back = NULL;
@@ -495,7 +495,7 @@ static void pool_poisoned(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, dirty(0, ORDER), 0);
 	KUNIT_EXPECT_PTR_EQ(test, given_back, page);
 
-	/* or by the work item */
+	/* and so does the work item */
 	put_chunk(0, page);
 	given_back = NULL;
 	SetPageHWPoison(page + 3);
@@ -511,7 +511,7 @@ static void pool_poisoned(struct kunit *test)
 }
 #endif
 
-/* Chunks that nobody took for some seconds go, and no others. */
+/* Only chunks that were unused for some seconds are given back. */
 static void pool_ages(struct kunit *test)
 {
 	const unsigned int kind = pool_kind(test);
@@ -529,8 +529,8 @@ static void pool_ages(struct kunit *test)
 }
 
 /*
- * Chunks become clean, and are given back, with nobody asking for it: an idle machine
- * has none.
+ * Chunks are cleared, and given back later, by the work items alone: an idle
+ * machine has none.
  */
 static void pool_idle(struct kunit *test)
 {
@@ -552,8 +552,8 @@ static void pool_idle(struct kunit *test)
 }
 
 /*
- * The shrinker takes dirty chunks first, and as many as it is asked for. What reclaim
- * cannot free by itself is not said to be free.
+ * The shrinker takes dirty chunks first, and as many as requested.  Chunks that
+ * it cannot free itself do not count as freed.
  */
 static void pool_shrinks(struct kunit *test)
 {
@@ -585,7 +585,7 @@ static void pool_shrinks(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, heap_pool_kunit_count(nid), SHRINK_EMPTY);
 }
 
-/* Uncached chunks that reclaim cannot free do not keep it from cached ones. */
+/* Uncached chunks that the shrinker cannot free itself are taken last. */
 static void pool_shrinks_mixed(struct kunit *test)
 {
 	const unsigned long nr = 1UL << ORDER;
@@ -606,8 +606,8 @@ static void pool_shrinks_mixed(struct kunit *test)
 }
 
 /*
- * The OOM killer is told what the shrinker could free, told to wait while chunks are
- * leaving, and told when none are left.
+ * The OOM notifier reports the pages that it freed, 1 while chunks are still
+ * leaving, and 0 when there are none.
  */
 static void pool_oom(struct kunit *test)
 {
@@ -626,7 +626,7 @@ static void pool_oom(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, heap_pool_kunit_oom(true), 0);
 }
 
-/* It does not wait for ever, though there is something to free again and again. */
+/* The notifier reports 0 after a while, though there are chunks to free. */
 static void pool_oom_ends(struct kunit *test)
 {
 	const unsigned int kind = pool_kind(test);
@@ -640,14 +640,14 @@ static void pool_oom_ends(struct kunit *test)
 	} while (freed && time_before(jiffies, start + 10 * HZ));
 	KUNIT_EXPECT_EQ(test, freed, 0);
 	KUNIT_EXPECT_TRUE(test, time_after_eq(jiffies, start + HZ));
-	/* nothing is freed that is not told */
+	/* a call that reports 0 frees nothing */
 	KUNIT_EXPECT_EQ(test, dirty(kind, ORDER), 1);
-	/* nor is anything lost of what has not left yet */
+	/* chunks that have not left yet are not lost */
 	heap_pool_drain();
 	KUNIT_EXPECT_EQ(test, heap_pool_kunit_oom(true), 0);
 }
 
-/* While chunks leave, it waits longer than it does when none has, but not for ever. */
+/* It takes longer until it reports 0 while chunks leave, but not forever. */
 static void pool_oom_progress(struct kunit *test)
 {
 	const unsigned long start = jiffies;
@@ -665,7 +665,7 @@ static void pool_oom_progress(struct kunit *test)
 	KUNIT_EXPECT_TRUE(test, time_after(jiffies, start + 3 * HZ));
 }
 
-/* Whoever gets no chunk of some order gets one as large into the page allocator. */
+/* heap_pool_reclaim() frees one chunk of at least the order. */
 static void pool_reclaim(struct kunit *test)
 {
 	const unsigned int kind = pool_kind(test);
@@ -686,7 +686,7 @@ static void pool_reclaim(struct kunit *test)
 	KUNIT_EXPECT_FALSE(test, heap_pool_reclaim(GFP_KERNEL, 0));
 }
 
-/* What is of no use to the caller stays: it is of a zone above, or of another node. */
+/* It frees none of a higher zone, or of a node that is not allowed. */
 static void pool_reclaim_fits(struct kunit *test)
 {
 	struct page *page = new_chunk(test, 0, ORDER);
@@ -713,7 +713,7 @@ static void pool_reclaim_fits(struct kunit *test)
 		kunit_skip(test, "this kernel has neither zones nor cpusets");
 }
 
-/* What the shrinker could not free itself is somebody's as soon as it is asked for. */
+/* It frees the chunks that the shrinker left to the work item. */
 static void pool_reclaim_leaving(struct kunit *test)
 {
 	const unsigned int kind = HEAP_POOL_UNCACHED;
@@ -727,7 +727,7 @@ static void pool_reclaim_leaving(struct kunit *test)
 	KUNIT_EXPECT_FALSE(test, heap_pool_reclaim(GFP_KERNEL, 0));
 }
 
-/* What sleeps has no pages in the pool, and gets none, until it is awake. */
+/* Suspend and restore empty the pool, and keep it empty until they end. */
 static void pool_sleeps(struct kunit *test)
 {
 	static const unsigned long events[][2] = {
@@ -748,7 +748,7 @@ static void pool_sleeps(struct kunit *test)
 	}
 }
 
-/* An image of the machine has no pages of the pool in it. */
+/* Hibernation empties the pool, and keeps it empty until it ends. */
 static void pool_hibernates(struct kunit *test)
 {
 	const unsigned int kind = pool_kind(test);
@@ -772,7 +772,7 @@ static void pool_hibernates(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, dirty(kind, ORDER), 1);
 }
 
-/* Where a task may have memory from is for its policy and cpuset to say. */
+/* The pool obeys the memory policy and the cpuset of the task. */
 static void pool_policy(struct kunit *test)
 {
 #ifdef CONFIG_NUMA
@@ -790,9 +790,9 @@ static void pool_policy(struct kunit *test)
 #ifdef CONFIG_NUMA
 	current->mempolicy = &bind;
 	got = heap_pool_get(0, ORDER);
-	/* who takes nothing puts nothing in either */
+	/* chunks that such a task frees are not kept either */
 	put_chunk(0, other);
-	/* and what the policy does not allow is of no use */
+	/* it does not reclaim from nodes that its policy excludes */
 	nodes_clear(bind.nodes);
 	reclaimed = heap_pool_reclaim(GFP_KERNEL, ORDER);
 	current->mempolicy = policy;
@@ -832,8 +832,8 @@ static struct dma_heap *pool_heap_of(struct kunit *test)
 #define MAX_CHUNKS	16
 
 /*
- * Get a buffer, note its chunks, fill it, and free it; all chunks are in the pool then.
- * The number of chunks.
+ * Allocate a buffer, record its chunks, fill it, and free it.  All chunks are
+ * in the pool then.  Return their number.
  */
 static unsigned int use_buffer(struct kunit *test, struct dma_heap *heap, size_t len,
 			       struct page **chunks)
@@ -866,7 +866,7 @@ static unsigned int use_buffer(struct kunit *test, struct dma_heap *heap, size_t
 }
 
 #if defined(CONFIG_X86) && defined(CONFIG_DMA_UNCACHED)
-/* How often the attributes of pages were changed, and from when on that fails */
+/* Number of attribute changes, and the first one that fails */
 struct pool_changes {
 	unsigned int nr;
 	unsigned int fail_at;
@@ -893,7 +893,7 @@ static int change_pages(struct page **pages, unsigned int nr, bool uncached)
 	return uncached ? set_pages_array_wc(pages, nr) : set_pages_array_wb(pages, nr);
 }
 
-/* Stays until after pool_exit(), which changes them back. */
+/* The stubs stay until after pool_exit(), which changes pages back. */
 static struct pool_changes *watch_changes(struct kunit *test, unsigned int fail_at)
 {
 	struct pool_changes *changes = kunit_kzalloc(test, sizeof(*changes), GFP_KERNEL);
@@ -908,7 +908,7 @@ static struct pool_changes *watch_changes(struct kunit *test, unsigned int fail_
 }
 #endif
 
-/* A heap gives its chunks to the pool and takes them from there, prepared as they are. */
+/* A heap gets its chunks back from the pool, still prepared. */
 static void pool_heap(struct kunit *test)
 {
 	const size_t len = SZ_2M + SZ_64K + PAGE_SIZE % SZ_64K;
@@ -940,23 +940,23 @@ static void pool_heap(struct kunit *test)
 	__fput_sync(dmabuf->file);
 }
 
-/* Memory is short until the pool gives back a chunk, and how often that was asked for */
+/* Calls of short_of_pages(), which fails until the pool gives back chunks */
 static unsigned int asked;
 
 static struct page *short_of_pages(gfp_t gfp, unsigned int order)
 {
-	/* what the pool gave back is somebody else's, the first time */
+	/* the first chunk that the pool gives back goes to another task */
 	if (order || ++asked < 3)
 		return NULL;
 
 	return alloc_pages(gfp | __GFP_COMP, order);
 }
 
-/* A heap that gets no memory has the pool give back what it has for others. */
+/* If a heap gets no page, the pool gives chunks to the page allocator. */
 static void pool_heap_reclaims(struct kunit *test)
 {
 	struct dma_heap *heap = pool_heap_of(test);
-	/* of use to all heaps, and not what they look for */
+	/* all heaps can use the memory, but do not request this order */
 	const unsigned int kind = HEAP_POOL_DMA32;
 	struct dma_buf *dmabuf;
 	unsigned int i;
@@ -974,16 +974,16 @@ static void pool_heap_reclaims(struct kunit *test)
 }
 
 /*
- * What is in the pool can be had by buffers, and heaps say so, as far as the cpuset of the
- * caller lets it have memory at all.
+ * get_info counts pages in the pool as free.  A cpuset that allows no node
+ * leaves nothing.
  */
 static void pool_heap_info(struct kunit *test)
 {
-	/* CPUs keep some of 2 MiB to themselves, which do not count as free. */
+	/* per-CPU lists hold chunks of 2 MiB, which do not count as free */
 	const unsigned int order = min(get_order(SZ_1M), MAX_PAGE_ORDER);
 	/* of a zone that all heaps allocate from */
 	const unsigned int kind = HEAP_POOL_DMA32, nr = 16;
-	/* Others allocate as well, but not half of that. */
+	/* tolerance for allocations of other tasks */
 	const u64 half = nr * (PAGE_SIZE << order) / 2;
 	struct dma_heap_info before = {}, with = {}, after = {};
 	struct dma_heap *heap = pool_heap_of(test);
@@ -1017,8 +1017,8 @@ static void pool_heap_info(struct kunit *test)
 
 #if defined(CONFIG_X86) && defined(CONFIG_DMA_UNCACHED)
 /*
- * Some chunks of a buffer are of the pool, and the others cannot be prepared. All of
- * them are given back: nothing keeps the machine from hibernating afterwards.
+ * Some chunks of a buffer are from the pool, and the others cannot be prepared.
+ * All are given back, and the machine can hibernate afterwards.
  */
 static void pool_heap_fails(struct kunit *test)
 {
@@ -1047,7 +1047,7 @@ static void pool_heap_fails(struct kunit *test)
 
 static unsigned int percent;
 
-/* Each case has the pool to itself, and it stays as the case leaves it. */
+/* Start with an empty pool, which only the case itself changes. */
 static int pool_init(struct kunit *test)
 {
 	if (IS_ENABLED(CONFIG_HIGHMEM))
@@ -1118,7 +1118,7 @@ static struct kunit_suite pool_suite = {
 	.test_cases = pool_cases,
 };
 
-/* With init_on_free, chunks are cleared when they are freed, before anybody can see them. */
+/* With init_on_free, chunks are cleared when they are freed. */
 static void pool_freed(struct kunit *test)
 {
 	const unsigned int kind = pool_kind(test);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * KUnit suite of the uncached heaps: what the page tables say of their buffers,
- * and which devices can map them.
+ * KUnit suite of the uncached heaps: memory types in page tables, and which
+ * devices can map the buffers
  */
 
 #include <kunit/static_stub.h>
@@ -37,7 +37,7 @@
 
 struct uncached_case {
 	const char *heap;
-	/* of the same memory */
+	/* a cached heap of the same memory */
 	const char *cached;
 	u32 properties;
 };
@@ -55,7 +55,7 @@ static void uncached_desc(const struct uncached_case *c, char *desc)
 
 KUNIT_ARRAY_PARAM(uncached, uncached_cases, uncached_desc);
 
-/* Does an entry of a page table, at any level, say write-combined? */
+/* Is an entry of a page table, at any level, write-combined? */
 static bool is_write_combined(pgprot_t prot)
 {
 #ifdef CONFIG_X86
@@ -105,11 +105,11 @@ static unsigned long map_user(struct kunit *test, struct dma_buf *dmabuf)
 	return addr;
 }
 
-/* All mappings of a buffer in userspace are write-combined, and none of a cached one. */
+/* Userspace mappings are write-combined, those of the cached heap are not. */
 static void uncached_mmap(struct kunit *test)
 {
 	const struct uncached_case *c = test->param_value;
-	/* so that there is a PMD, and more */
+	/* enough for a PMD and some pages */
 	const size_t len = SZ_4M + 3 * PAGE_SIZE;
 	struct dma_buf *dmabuf;
 
@@ -130,7 +130,7 @@ static int count_kernel_page(pte_t *pte, unsigned long addr, void *data)
 	return 0;
 }
 
-/* So is the kernel's mapping, also when a lone chunk could do without. */
+/* Kernel mappings are write-combined, also for a single chunk. */
 static void uncached_vmap(struct kunit *test)
 {
 	const struct uncached_case *c = test->param_value;
@@ -153,7 +153,7 @@ static void uncached_vmap(struct kunit *test)
 	}
 }
 
-/* What is written by one view is read by the other; CPU accesses succeed. */
+/* Kernel and userspace see each other's writes; CPU accesses succeed. */
 static void uncached_contents(struct kunit *test)
 {
 	const struct uncached_case *c = test->param_value;
@@ -203,7 +203,7 @@ static void uncached_properties(struct kunit *test)
 			c->properties);
 }
 
-/* A device on the DMA API's own direct mapping, which has such an address mask. */
+/* A device with that DMA mask, which uses the direct mapping. */
 static struct device *plain_device(struct kunit *test, const char *name, u64 mask)
 {
 	struct heap_kunit_importer *importer = heap_kunit_importer(test, name);
@@ -224,8 +224,8 @@ static bool is_copy(struct device *dev, dma_addr_t addr)
 }
 
 /*
- * Map a buffer of a heap for a device: 0, an errno, or 1 when the device works
- * on a copy.
+ * Map a buffer of a heap for a device.  Return 0, 1 if it was bounced, or a
+ * negative errno.
  */
 static int try_map(struct kunit *test, const char *heap, struct device *dev)
 {
@@ -250,7 +250,7 @@ static int try_map(struct kunit *test, const char *heap, struct device *dev)
 	return ret;
 }
 
-/* A device that reaches the memory and does not snoop, or does on x86, can map it. */
+/* A non-snooping device (on x86, any) that reaches the memory can map it. */
 static void uncached_device(struct kunit *test)
 {
 	const struct uncached_case *c = test->param_value;
@@ -264,7 +264,7 @@ static void uncached_device(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, try_map(test, c->cached, dev), 0);
 }
 
-/* No device gets a copy of an uncached buffer, where it gets one of a cached buffer. */
+/* Mapping an uncached buffer fails where a cached one would be bounced. */
 static void uncached_bounce(struct kunit *test)
 {
 	const struct uncached_case *c = test->param_value;
@@ -283,8 +283,8 @@ static void uncached_bounce(struct kunit *test)
 }
 
 /*
- * A device that snoops, and has no IOMMU, cannot map it, but for x86, where snooping
- * does no harm.
+ * A device that snoops and has no IOMMU cannot map an uncached buffer, except
+ * on x86, where snooping does no harm.
  */
 static void uncached_snooping(struct kunit *test)
 {
@@ -300,7 +300,7 @@ static void uncached_snooping(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, try_map(test, c->cached, dev), 0);
 }
 
-/* The DMA API says so to who maps a single range, too. */
+/* The same rules apply to dma_map_phys(). */
 static void uncached_range(struct kunit *test)
 {
 	struct device *dev = plain_device(test, "heap-device", DMA_BIT_MASK(64));
@@ -311,7 +311,7 @@ static void uncached_range(struct kunit *test)
 
 	KUNIT_ASSERT_NOT_NULL(test, page);
 	phys = virt_to_phys(page);
-	/* memory that is to be is not that */
+	/* DMA_ATTR_UNCACHED is not for allocations */
 	KUNIT_EXPECT_NULL(test, dma_alloc_attrs(dev, PAGE_SIZE, &addr, GFP_KERNEL,
 						DMA_ATTR_UNCACHED));
 
@@ -365,7 +365,7 @@ static int prepare(void *table)
 	return dma_uncached_prepare(table);
 }
 
-/* Preparing memory ends when nobody waits for it any more. */
+/* Preparing memory stops with -EINTR when the task is killed. */
 static void uncached_prepare_killed(struct kunit *test)
 {
 	struct sg_table table;
@@ -373,7 +373,7 @@ static void uncached_prepare_killed(struct kunit *test)
 
 	some_chunks(test, &table);
 	KUNIT_EXPECT_EQ(test, heap_kunit_run_killed(test, prepare, &table), -EINTR);
-	/* nor is the first one changed, which is a range */
+	/* the same for the first chunk, which is changed as a range */
 	nr = table.orig_nents;
 	table.orig_nents = 1;
 	KUNIT_EXPECT_EQ(test, heap_kunit_run_killed(test, prepare, &table), -EINTR);
@@ -383,7 +383,7 @@ static void uncached_prepare_killed(struct kunit *test)
 	free_chunks(&table);
 }
 
-/* What was asked of a step of the architecture */
+/* Calls of the architecture, and how many pages they were for */
 struct steps {
 	unsigned int calls;
 	unsigned long pages;
@@ -409,7 +409,7 @@ static void count_clean(struct page *page, unsigned int nr)
 }
 #endif
 
-/* A chunk of more than 64 MiB is done in several steps.  Nobody touches the memory. */
+/* A chunk of more than 64 MiB takes several steps, which are stubs here. */
 static void uncached_large_chunk(struct kunit *test)
 {
 	const unsigned int len = 2 * SZ_64M + PAGE_SIZE;
@@ -433,7 +433,7 @@ static void uncached_large_chunk(struct kunit *test)
 		KUNIT_EXPECT_EQ(test, steps.pages, 2 * PFN_DOWN(len));
 }
 
-/* Memory below 4 GiB is within the reach of a device with 32 bits: it gets no copy. */
+/* A device with a 32-bit mask maps buffers of the dma32 heaps directly. */
 static void uncached_dma32(struct kunit *test)
 {
 	static const char * const names[] = { "system-dma32", "system-uncached-dma32" };
@@ -465,7 +465,7 @@ static void uncached_dma32(struct kunit *test)
 }
 
 #if defined(CONFIG_PCI) && defined(CONFIG_IOMMU_DMA)
-/* The prot of the last mapping in the domain of a device, if that can be told */
+/* The prot of the last mapping in a domain that has map_pages() */
 static struct {
 	struct iommu_domain *domain;
 	const struct iommu_domain_ops *real;
@@ -496,8 +496,8 @@ static void stop_spy(void *unused)
 }
 
 /*
- * A PCI device behind an IOMMU that nobody else uses. Its mappings are watched, but
- * for an IOMMU that has page tables of the generic kind, as those of x86 have.
+ * Find a PCI device without a driver behind an IOMMU, and record its mappings.
+ * IOMMUs with generic page tables, as on x86, have no map_pages() to record.
  */
 static struct device *iommu_device(struct kunit *test)
 {
@@ -528,8 +528,8 @@ static struct device *iommu_device(struct kunit *test)
 }
 
 /*
- * A device that snoops does not snoop an uncached buffer, where the IOMMU can keep
- * it from that, and is refused elsewhere.  It does snoop a cached one.
+ * A device that snoops can map an uncached buffer if the IOMMU prevents it from
+ * snooping, or on x86.  IOMMU_CACHE is set for a cached buffer only.
  */
 static void uncached_iommu(struct kunit *test)
 {
@@ -564,7 +564,7 @@ static void uncached_iommu(struct kunit *test)
 	if (spy.watches)
 		KUNIT_EXPECT_EQ(test, spy.prot & (IOMMU_READ | IOMMU_WRITE | IOMMU_CACHE |
 						  IOMMU_MMIO), IOMMU_READ | IOMMU_WRITE);
-	/* in one run for the device, whatever it is made of */
+	/* one segment for the device, whatever the chunks are */
 	iova = sg_dma_address(sgt->sgl);
 	KUNIT_EXPECT_EQ(test, sg_dma_len(sgt->sgl), dmabuf->size);
 	for_each_sgtable_sg(&dma_heap_buffer_of(dmabuf)->table, own, i) {
@@ -577,7 +577,7 @@ static void uncached_iommu(struct kunit *test)
 	dma_buf_unmap_attachment_unlocked(attach, sgt, DMA_BIDIRECTIONAL);
 }
 
-/* Part of a page, for a device that is not to see the rest, is copied or refused. */
+/* For an untrusted device, a part of a page is bounced, or refused. */
 static void uncached_untrusted(struct kunit *test)
 {
 	const unsigned long attrs[] = { DMA_ATTR_NO_BOUNCE, DMA_ATTR_UNCACHED };
@@ -623,7 +623,7 @@ static void uncached_untrusted(struct kunit *test)
 }
 #endif
 
-/* A machine with uncached memory does not hibernate, nor makes any when it does. */
+/* Uncached memory prevents hibernation; during it, allocations get -EBUSY. */
 static void uncached_hibernate(struct kunit *test)
 {
 	const struct uncached_case *c = test->param_value;
@@ -637,7 +637,7 @@ static void uncached_hibernate(struct kunit *test)
 	dmabuf = dma_heap_buffer_alloc(heap, SZ_64K, O_RDWR, 0);
 	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, dmabuf);
 	KUNIT_EXPECT_EQ(test, dma_uncached_pm_event(PM_HIBERNATION_PREPARE), -EBUSY);
-	/* which is told to all who were asked before, too */
+	/* PM_POST_HIBERNATION after a failure is harmless */
 	KUNIT_EXPECT_EQ(test, dma_uncached_pm_event(PM_POST_HIBERNATION), 0);
 	__fput_sync(dmabuf->file);
 
@@ -651,7 +651,7 @@ static void uncached_hibernate(struct kunit *test)
 }
 
 #ifdef CONFIG_ARM64
-/* Caches are written back for every page, before anybody has the buffer. */
+/* Allocating an uncached buffer writes back the caches of all its pages. */
 static void uncached_cleaned(struct kunit *test)
 {
 	const struct uncached_case *c = test->param_value;
@@ -675,7 +675,7 @@ static pgprot_t linear_prot(struct page *page, unsigned int *level)
 	return __pgprot(pte ? pte_flags(*pte) : 0);
 }
 
-/* How many of these pages the linear mapping has write-combined. */
+/* Number of pages that are write-combined in the linear mapping */
 static unsigned long linear_pages(struct page *page, unsigned long nr)
 {
 	unsigned long i, n = 0;
@@ -687,7 +687,7 @@ static unsigned long linear_pages(struct page *page, unsigned long nr)
 	return n;
 }
 
-/* How many it has other than write-back. */
+/* Number of pages that are not write-back in the linear mapping */
 static unsigned long linear_uncached(struct page *page, unsigned long nr)
 {
 	unsigned long i, n = 0;
@@ -713,7 +713,7 @@ static unsigned long linear_table(struct sg_table *table)
 	return n;
 }
 
-/* A copy of the chunks of a buffer, which are somebody else's when it is gone. */
+/* Copy the table of a buffer, to look at its pages after it is freed. */
 static void copy_chunks(struct kunit *test, struct dma_buf *dmabuf, struct sg_table *copy)
 {
 	struct dma_heap_buffer *buffer = dma_heap_buffer_of(dmabuf);
@@ -727,7 +727,7 @@ static void copy_chunks(struct kunit *test, struct dma_buf *dmabuf, struct sg_ta
 	}
 }
 
-/* The linear mapping is write-combined while there is a buffer, and not a moment longer. */
+/* The linear mapping is write-combined only while the buffer exists. */
 static void uncached_linear(struct kunit *test)
 {
 	const struct uncached_case *c = test->param_value;
@@ -749,7 +749,7 @@ static void uncached_linear(struct kunit *test)
 	sg_free_table(&copy);
 }
 
-/* A large page of the linear mapping is still one when its chunk comes and goes. */
+/* Preparing and restoring a chunk does not split a large page. */
 static void uncached_large_page(struct kunit *test)
 {
 	unsigned int before, level;
@@ -783,7 +783,7 @@ struct uncached_stub {
 	unsigned int cached_calls;
 	/* a page that cannot be restored */
 	struct page *stuck;
-	/* pages that a failure left other than they were */
+	/* pages that a failed step has changed */
 	unsigned int left;
 };
 
@@ -811,7 +811,7 @@ static int stub_range(struct page *page, unsigned int nr, bool uncached)
 	if (!stub_fails(stub, uncached, &page, 1))
 		return uncached ? set_memory_wc(addr, nr) : set_memory_wb(addr, nr);
 
-	/* what a failure leaves behind: not all, and no more than half way */
+	/* a failed step changes half of the pages, to UC instead of WC */
 	if (uncached) {
 		set_memory_uc(addr, nr / 2);
 		stub->left += linear_uncached(page, nr);
@@ -850,7 +850,7 @@ static struct uncached_stub *stub_steps(struct kunit *test, unsigned int fail_at
 	return stub;
 }
 
-/* Each step fails in turn: all pages are write-back again. */
+/* Whichever step fails, all pages become write-back again. */
 static void uncached_step_fails(struct kunit *test)
 {
 	struct uncached_stub *stub;
@@ -862,7 +862,7 @@ static void uncached_step_fails(struct kunit *test)
 		stub = stub_steps(test, step);
 		KUNIT_EXPECT_EQ(test, dma_uncached_prepare(&table), -ENOMEM);
 		KUNIT_EXPECT_EQ(test, stub->uncached_calls, step + 1);
-		/* or there was nothing to make write-back again */
+		/* the failed step did change some pages */
 		KUNIT_EXPECT_GT(test, stub->left, 0);
 		KUNIT_EXPECT_EQ(test, linear_table(&table), 0);
 	}
@@ -883,7 +883,7 @@ static int restore(void *table)
 	return 0;
 }
 
-/* Memory is restored whoever is killed meanwhile. */
+/* dma_uncached_restore() does not stop when the task is killed. */
 static void uncached_restore_killed(struct kunit *test)
 {
 	struct sg_table table;
@@ -895,7 +895,7 @@ static void uncached_restore_killed(struct kunit *test)
 	free_chunks(&table);
 }
 
-/* A chunk that cannot be restored is nobody's any more, and the others are. */
+/* A chunk that cannot be restored loses its page; the others are restored. */
 static void uncached_stuck(struct kunit *test)
 {
 	struct uncached_stub *stub;
@@ -920,13 +920,13 @@ static void uncached_stuck(struct kunit *test)
 		KUNIT_EXPECT_EQ(test, linear_pages(page, PFN_DOWN(sg->length)),
 				PFN_DOWN(sg->length));
 
-		/* give back what was right to lose */
+		/* restore the lost chunk, to free it */
 		KUNIT_ASSERT_EQ(test, set_memory_wb((unsigned long)page_address(page),
 						    PFN_DOWN(sg->length)), 0);
 		sg_assign_page(sg, page);
 	}
 
-	/* so it is after a failure to prepare */
+	/* the same after a failed prepare */
 	stub = stub_steps(test, STEPS - 1);
 	page = sg_page(table.sgl);
 	stub->stuck = page;
@@ -939,9 +939,7 @@ static void uncached_stuck(struct kunit *test)
 	free_chunks(&table);
 }
 
-/*
- * A heap whose buffer cannot be made uncached gives its pages back, and can go on.
- */
+/* A heap that cannot make a buffer uncached frees the pages, and works on. */
 static void uncached_heap_fails(struct kunit *test)
 {
 	const struct uncached_case *c = test->param_value;
@@ -963,7 +961,7 @@ static void uncached_heap_fails(struct kunit *test)
 	heap_kunit_alloc(test, c->heap, SZ_1M);
 }
 
-/* A heap whose buffer cannot be made cached again does not free it. */
+/* A heap does not free a chunk that it cannot make cached again. */
 static void uncached_heap_loses(struct kunit *test)
 {
 	const struct uncached_case *c = test->param_value;
@@ -990,7 +988,7 @@ static void uncached_heap_loses(struct kunit *test)
 			KUNIT_EXPECT_EQ(test, linear_uncached(sg_page(sg),
 							      PFN_DOWN(sg->length)), 0);
 	}
-	/* in use by nobody, and not free; if it is free, it is not freed again */
+	/* not freed; if it was, stop here rather than free it twice */
 	KUNIT_ASSERT_EQ(test, page_count(page), 1);
 
 	KUNIT_ASSERT_EQ(test, set_memory_wb((unsigned long)page_address(page),
@@ -1040,7 +1038,7 @@ static struct kunit_case uncached_kunit_cases[] = {
 
 static unsigned int percent;
 
-/* Freed memory is to be ordinary memory at once. */
+/* Without the pool, freed pages are made cached at once. */
 static int uncached_suite_init(struct kunit_suite *suite)
 {
 	percent = heap_pool_kunit_set_percent(0);

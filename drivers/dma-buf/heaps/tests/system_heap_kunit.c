@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * KUnit suite of the system heap, and of system_cc_shared as far as a machine
- * without memory encryption can tell.
+ * KUnit suite of the system heap, and of system_cc_shared with stubs that
+ * replace decryption.
  */
 
 #include <kunit/static_stub.h>
@@ -40,13 +40,13 @@ static void system_heap_killed(struct kunit *test)
 	heap_kunit_test_killed(test, SYSTEM_HEAP);
 }
 
-/* Zero when handed out, whatever an earlier user left. */
+/* A buffer is zero, whatever an earlier user left in its pages. */
 static void system_heap_zeroed(struct kunit *test)
 {
 	heap_kunit_test_zeroed(test, SYSTEM_HEAP);
 }
 
-/* Each chunk goes back: whoever holds on to one is the last to do so. */
+/* Freeing a buffer drops the heap's reference to each chunk. */
 static void system_heap_freed(struct kunit *test)
 {
 	struct dma_buf *dmabuf;
@@ -75,10 +75,10 @@ static void system_heap_freed(struct kunit *test)
 	}
 }
 
-/* Chunks of the largest size that every machine tries, and room for the smaller ones */
+/* Number of 2 MiB chunks that must be free for the next test */
 #define NR_LARGE	5
 
-/* Does the page allocator have such chunks now, for who does not reclaim? */
+/* Does the page allocator have them now, without reclaim? */
 static bool large_chunks_free(unsigned int order)
 {
 	struct page *pages[NR_LARGE];
@@ -96,9 +96,9 @@ static bool large_chunks_free(unsigned int order)
 }
 
 /*
- * The largest chunks come first, and each is as large as what is left allows.
- * Others use memory as well, so this has to be seen once only, and is not expected
- * where memory is in pieces.
+ * The largest chunks come first, and each is as large as the rest of the buffer
+ * allows.  One of five buffers is enough, as other tasks allocate, too.  Skip
+ * the test where memory is fragmented.
  */
 static void system_heap_largest_first(struct kunit *test)
 {
@@ -120,7 +120,7 @@ static void system_heap_largest_first(struct kunit *test)
 		prev = left;
 		small = 0;
 		for_each_sgtable_sg(&dma_heap_buffer_of(dmabuf)->table, sg, i) {
-			/* true of every buffer, whatever there is of memory */
+			/* true for every buffer */
 			KUNIT_EXPECT_LE_MSG(test, sg->length, prev, "chunk %u of buffer %u",
 					    i, round);
 			small += sg->length < min(rounddown_pow_of_two(left), SZ_2M);
@@ -137,7 +137,7 @@ static void system_heap_largest_first(struct kunit *test)
 		   tries, len, small);
 }
 
-/* What exceeds the memory of the machine is -ENOMEM, not -EINVAL or a wrapped length. */
+/* The errno for a buffer that is larger than the memory of the machine */
 static int too_large_errno(void *heap)
 {
 	u64 ram = (u64)totalram_pages() << PAGE_SHIFT;
@@ -150,7 +150,7 @@ static int too_large_errno(void *heap)
 	return 0;
 }
 
-/* No page is taken for it: a task that is being killed gets -EINTR for the first one. */
+/* -ENOMEM comes before any page is allocated, even for a killed task. */
 static void system_heap_too_large(struct kunit *test)
 {
 	u64 ram = (u64)totalram_pages() << PAGE_SHIFT;
@@ -163,7 +163,7 @@ static void system_heap_too_large(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, heap_kunit_run_killed(test, too_large_errno, heap), -ENOMEM);
 }
 
-/* A mapping is taken down with the attributes it was made with. */
+/* A buffer is unmapped with the attributes of its mapping. */
 static void system_heap_unmap_attrs(struct kunit *test)
 {
 	struct heap_kunit_importer *importer;
@@ -195,11 +195,11 @@ static void system_heap_unmap_attrs(struct kunit *test)
 	}
 }
 
-/* Chunks of a buffer of the tests below, at least, and at most. */
+/* Minimum and maximum number of chunks of a buffer in the tests below */
 #define CC_CHUNKS	5
 #define CC_PAGES	20
 
-/* What the two functions that change a page were called with. */
+/* Calls of the functions that decrypt and encrypt a chunk */
 struct cc_calls {
 	struct page *decrypted[CC_PAGES];
 	unsigned int nr_decrypted;
@@ -259,8 +259,8 @@ static struct cc_calls *cc_calls(struct kunit *test, unsigned int fail_at)
 }
 
 /*
- * Decryption changes what a page reads as; the buffer is zero all the same.  Each
- * page is encrypted again before it is freed, and leaked when that fails.
+ * Decryption changes the contents of a page, but the buffer is zero.  Each page
+ * is encrypted again before it is freed, and leaked when that fails.
  */
 static void system_heap_cc_zeroed(struct kunit *test)
 {
@@ -271,7 +271,7 @@ static void system_heap_cc_zeroed(struct kunit *test)
 	unsigned int i;
 	int leaked;
 
-	/* nothing is decrypted here, and vmap() maps it as if it were */
+	/* vmap() would map the pages decrypted, which the stubs do not do */
 	if (cc_platform_has(CC_ATTR_MEM_ENCRYPT))
 		kunit_skip(test, "memory is encrypted");
 
@@ -292,7 +292,7 @@ static void system_heap_cc_zeroed(struct kunit *test)
 			KUNIT_EXPECT_EQ_MSG(test, page_count(calls->decrypted[i]), 1 + leaked,
 					    "chunk %u", i);
 			put_page(calls->decrypted[i]);
-			/* give back what the heap was right to leak */
+			/* free what the heap had to leak */
 			if (leaked)
 				put_page(calls->decrypted[i]);
 		}
@@ -302,9 +302,9 @@ static void system_heap_cc_zeroed(struct kunit *test)
 }
 
 /*
- * Decryption fails at each page in turn, and encryption as well in every
- * second round: the pages before it are encrypted and freed, or leaked; the
- * failed one is leaked; those behind it are left alone.
+ * Decryption fails at each chunk in turn, and every second round encryption
+ * fails as well.  Chunks before the failed one are encrypted and freed, or
+ * leaked. The failed one is leaked.  Later ones are not encrypted.
  */
 static void system_heap_cc_decrypt_fails(struct kunit *test)
 {
@@ -316,7 +316,7 @@ static void system_heap_cc_decrypt_fails(struct kunit *test)
 		struct dma_buf *dmabuf;
 
 		calls->encrypt_error = round & 1 ? -EIO : 0;
-		/* with pages of 4 KiB one of 64 KiB and four more, if memory is not scarce */
+		/* with 4 KiB pages: 64 KiB and four pages, if memory allows */
 		dmabuf = system_heap_alloc_buffer(system_heap(test), CC_PAGES * PAGE_SIZE,
 						  O_RDWR, true);
 		KUNIT_ASSERT_PTR_EQ(test, dmabuf, ERR_PTR(-EIO));
@@ -329,7 +329,7 @@ static void system_heap_cc_decrypt_fails(struct kunit *test)
 
 			KUNIT_EXPECT_EQ(test, calls->encrypted[i], i < fail_at);
 			KUNIT_EXPECT_EQ(test, page_count(page), leaked ? 2 : 1);
-			/* give back what the heap was right to leak */
+			/* free what the heap had to leak */
 			for (n = page_count(page); n; n--)
 				put_page(page);
 		}

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * DMA_HEAP_IOCTL_ALLOC as an interface: which commands, structures, flags and
- * lengths it takes, with which errno it refuses the others, and that what it
- * refuses leaves nothing behind.
+ * The ABI of DMA_HEAP_IOCTL_ALLOC: which commands, structures, flags and
+ * lengths are valid, the errno for others, and that a refused call leaves
+ * nothing behind.
  */
 
 #define _GNU_SOURCE
@@ -14,7 +14,7 @@
 
 #include "fixture.h"
 
-/* A command of another number, type or direction is not this device's. */
+/* A command with another number, type or direction is ENOTTY. */
 TEST_F(heap, other_commands)
 {
 	const unsigned int size = sizeof(struct dma_heap_allocation_data);
@@ -40,7 +40,7 @@ TEST_F(heap, other_commands)
 			TH_LOG("command %#x", others[i]);
 		}
 		EXPECT_EQ(0, data.fd);
-		/* a buffer that was not to be */
+		/* an unexpected buffer */
 		if (data.fd)
 			close(data.fd);
 		EXPECT_EQ(self->fds, count_fds());
@@ -48,8 +48,8 @@ TEST_F(heap, other_commands)
 }
 
 /*
- * The structure may be older (shorter; what is missing is zero) or newer
- * (longer; what is not known is ignored), but has room for the fd.
+ * The structure may be shorter (missing members are zero) or longer (unknown
+ * members are ignored), but must include the fd.
  */
 TEST_F(heap, structure_sizes)
 {
@@ -69,7 +69,7 @@ TEST_F(heap, structure_sizes)
 			.len = self->page,
 			.fd_flags = O_RDWR | O_CLOEXEC,
 		};
-		/* not part of the structure, if that is shorter */
+		/* what the kernel does not know or must not access */
 		memset(arg.bytes + known, tail, sizeof(arg) - known);
 		before = arg;
 		errno = 0;
@@ -98,7 +98,7 @@ TEST_F(heap, structure_sizes)
 	}
 }
 
-/* Newer structures may be as long as a command can say. */
+/* A structure may have any size that a command can encode. */
 TEST_F(heap, large_structures)
 {
 	const unsigned int sizes[] = { 129, 4096, _IOC_SIZEMASK };
@@ -144,7 +144,7 @@ TEST_F(heap, fd_flags)
 		unsigned int flags = 1U << bit;
 
 		if (flags & (accmode | O_CLOEXEC))
-			flags |= accmode;	/* no mode at all */
+			flags |= accmode;	/* not a mode */
 		fd = heap_alloc_flags(self->heap, self->page, O_RDWR | flags, 0);
 		EXPECT_EQ(-1, fd) {
 			TH_LOG("fd_flags %#x", O_RDWR | flags);
@@ -153,7 +153,7 @@ TEST_F(heap, fd_flags)
 		EXPECT_EQ(EINVAL, errno);
 	}
 
-	/* any two of them */
+	/* all pairs of bits */
 	for (bit = 0; bit < 32; bit++) {
 		for (other = 0; other <= bit; other++) {
 			unsigned int flags = 1U << bit | 1U << other;
@@ -188,7 +188,7 @@ TEST_F(heap, heap_flags)
 	EXPECT_ERRNO(EINVAL, heap_alloc_flags(self->heap, self->page, O_RDWR, ~0ULL));
 }
 
-/* The fd is an answer: it must be 0 in the question. */
+/* The fd is an output: it must be 0 in the argument. */
 TEST_F(heap, fd_not_zero)
 {
 	struct dma_heap_allocation_data data = {
@@ -201,8 +201,8 @@ TEST_F(heap, fd_not_zero)
 }
 
 /*
- * Lengths are rounded up to pages; none, and those that wrap, are refused.  Large
- * ones can take what memory there is for a moment, if the machine is for that.
+ * Lengths are rounded up to pages.  0 and lengths that wrap are refused.
+ * Lengths of more than 1/8 of the available memory need DMABUF_DISRUPT=1.
  */
 TEST_F_TIMEOUT(heap, lengths, 600)
 {
@@ -224,7 +224,7 @@ TEST_F_TIMEOUT(heap, lengths, 600)
 			  lseek(fd, 0, SEEK_END));
 		close(fd);
 	}
-	/* never cut down to what fits: all of it, or nothing */
+	/* the whole length or nothing */
 	for (i = 0; i < ARRAY_SIZE(large); i++) {
 		if (!may_disrupt() && large[i] > mem_bytes("MemAvailable") / 8)
 			continue;
@@ -252,7 +252,7 @@ static void fill(struct dma_heap_allocation_data *data, size_t len)
 	data->fd_flags = O_RDWR | O_CLOEXEC;
 }
 
-/* A structure that cannot be read, or not be written: no fd, no buffer. */
+/* A structure that cannot be read or written: no fd and no buffer is left. */
 TEST_F(heap, bad_pointers)
 {
 	const unsigned long kernel[] = { ~0UL, ~0UL - self->page, 1UL << (sizeof(long) * 8 - 1) };
@@ -272,7 +272,7 @@ TEST_F(heap, bad_pointers)
 		     -1, 0);
 	ASSERT_NE(MAP_FAILED, pages);
 
-	/* read, and not to be written */
+	/* readable, but not writable */
 	data = (void *)pages;
 	fill(data, self->page);
 	ASSERT_EQ(0, mprotect(pages, self->page, PROT_READ));
@@ -280,14 +280,14 @@ TEST_F(heap, bad_pointers)
 	EXPECT_EQ(self->fds, count_fds());
 	ASSERT_EQ(0, mprotect(pages, self->page, PROT_READ | PROT_WRITE));
 
-	/* on two pages */
+	/* across two pages */
 	data = (void *)(pages + self->page - 12);
 	fill(data, self->page);
 	ASSERT_EQ(0, ioctl(self->heap, DMA_HEAP_IOCTL_ALLOC, data));
 	EXPECT_EQ(self->page, lseek(data->fd, 0, SEEK_END));
 	close(data->fd);
 
-	/* and the second one cannot be written, or is not there */
+	/* the second page is not writable, and then unmapped */
 	for (before = 1; before < sizeof(*data); before++) {
 		data = (void *)(pages + self->page - before);
 		fill(data, self->page);
@@ -311,7 +311,7 @@ TEST_F(heap, bad_pointers)
 	munmap(pages, self->page);
 }
 
-/* Without room for another fd there is no buffer; with it again, there is. */
+/* Without a free fd, allocation fails with EMFILE; with one, it works again. */
 TEST_F(heap, fd_table_full)
 {
 	struct rlimit old, full;
@@ -332,7 +332,7 @@ TEST_F(heap, fd_table_full)
 	close(fd);
 }
 
-/* How the node was opened does not matter; that it was opened does. */
+/* Any access mode of the node permits allocation; O_PATH does not. */
 TEST_F(heap, open_modes)
 {
 	const int modes[] = { O_RDONLY, O_WRONLY, O_RDWR };
@@ -343,7 +343,7 @@ TEST_F(heap, open_modes)
 	snprintf(path, sizeof(path), HEAP_DIR "%s", self->name);
 	for (i = 0; i < ARRAY_SIZE(modes); i++) {
 		heap = open(path, modes[i] | O_CLOEXEC);
-		/* the node's mode has a say in it */
+		/* the permissions of the node may not allow it */
 		if (heap < 0 && (errno == EACCES || errno == EPERM))
 			continue;
 		ASSERT_LE(0, heap);
@@ -351,7 +351,7 @@ TEST_F(heap, open_modes)
 		EXPECT_LE(0, fd);
 		close(fd);
 
-		/* it has the ioctl and nothing else */
+		/* no operation other than the ioctls */
 		EXPECT_ERRNO(modes[i] == O_WRONLY ? EBADF : EINVAL, read(heap, &c, 1));
 		EXPECT_ERRNO(modes[i] == O_RDONLY ? EBADF : EINVAL, write(heap, &c, 1));
 		EXPECT_ERRNO(modes[i] == O_WRONLY ? EACCES : ENODEV,
@@ -366,7 +366,7 @@ TEST_F(heap, open_modes)
 }
 
 #ifdef __x86_64__
-/* A system call by the entry and the number that i386 has. */
+/* A system call of i386 */
 static long compat_syscall(long nr, long a, long b, long c)
 {
 	long ret;
@@ -377,7 +377,7 @@ static long compat_syscall(long nr, long a, long b, long c)
 	return (int)ret;
 }
 
-/* Without CONFIG_IA32_EMULATION that is a fault. */
+/* Without CONFIG_IA32_EMULATION, int $0x80 is a fault. */
 static bool have_compat(void)
 {
 	int status = -1;
@@ -391,7 +391,7 @@ static bool have_compat(void)
 }
 #endif
 
-/* A 32-bit program on a 64-bit kernel means the same by the same bytes. */
+/* The ioctls of a 32-bit program work on a 64-bit kernel. */
 TEST_F(heap, compat)
 {
 #ifdef __x86_64__
@@ -415,7 +415,7 @@ TEST_F(heap, compat)
 	EXPECT_EQ(-EINVAL, compat_syscall(54, self->heap, DMA_HEAP_IOCTL_ALLOC, (long)data));
 	EXPECT_EQ(0, data->fd);
 
-	/* older kernels do not know it from either */
+	/* older kernels do not have it */
 	if (!ioctl(self->heap, DMA_HEAP_IOCTL_GET_INFO, &native)) {
 		info = (struct dma_heap_info *)data;
 		memset(info, 0, sizeof(*info));

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Who pays for buffers: what a heap says that they are charged to, and the limits of
- * the memory and the dmem controller.
+ * Charging of buffers to cgroups: the attribute charged_to, and the limits of
+ * the memory and the dmem controller
  */
 
 #define _GNU_SOURCE
@@ -34,7 +34,7 @@ static bool read_line(const char *path, char *line, size_t size)
 	return ok;
 }
 
-/* What the heap says that its buffers are charged to. */
+/* The attribute charged_to of a heap */
 static bool heap_charged_to(const char *heap, char *line, size_t size)
 {
 	char path[300];
@@ -69,7 +69,7 @@ static bool write_file(const char *dir, const char *file, const char *text)
 	return ok;
 }
 
-/* The number behind a key of a file, or the file's only one; -1 if there is none. */
+/* The number after a key of a file, or its only number; -1 if there is none. */
 static long long read_number(const char *dir, const char *file, const char *key)
 {
 	char path[PATH_MAX], line[512];
@@ -91,7 +91,7 @@ static long long read_number(const char *dir, const char *file, const char *key)
 	return value;
 }
 
-/* It may take the kernel two seconds to add up what is in memory.stat. */
+/* memory.stat may be two seconds late. */
 static long long wait_for_stat(const char *group, const char *key, unsigned long long wanted)
 {
 	long long value;
@@ -108,21 +108,21 @@ static long long wait_for_stat(const char *group, const char *key, unsigned long
 }
 
 /*
- * A cgroup, and one in it for the tasks.  The outer one is charged for the inner one,
- * which may go.
+ * A cgroup, and an inner one for the tasks.  Charges of the inner one stay in
+ * the outer one when the inner one is removed.
  */
 struct heap_group {
-	/* where cgroups are mounted, and the folder for that, if it is one of ours */
+	/* where cgroups are mounted, and our folder for that, if any */
 	char top[PATH_MAX / 2];
 	char folder[32];
 	char outer[PATH_MAX / 2 + 32];
 	char inner[PATH_MAX / 2 + 48];
-	/* what was switched on for it */
+	/* the controller that was enabled for it */
 	char controller[16];
 	bool mounted;
 };
 
-/* Its last task may be on its way out. */
+/* Retry: its last task may not be gone yet. */
 static bool remove_folder(const char *group)
 {
 	int i;
@@ -160,13 +160,13 @@ static bool group_remove(struct heap_group *group)
 	return ok;
 }
 
-/* Where the hierarchy of version 2 is mounted; in a folder of our own, if nowhere. */
+/* Find the mount point of cgroup2, or mount it in a folder of our own. */
 static bool group_mount(struct heap_group *group)
 {
 	char line[PATH_MAX], where[PATH_MAX / 2], type[32];
 	FILE *f;
 
-	/* another mount would change its options for everybody */
+	/* a second mount would change the options of the first */
 	f = fopen("/proc/mounts", "re");
 	while (f && !group->top[0] && fgets(line, sizeof(line), f)) {
 		if (sscanf(line, "%*s %2000s %31s", where, type) == 2 && !strcmp(type, "cgroup2"))
@@ -204,13 +204,13 @@ static bool has_word(const char *dir, const char *file, const char *word)
 	return false;
 }
 
-/* Or the reason why there is none. */
+/* Return NULL, or the reason why there is no group. */
 static const char *group_make(struct heap_group *group, const char *controller)
 {
 	char on[32];
 
 	memset(group, 0, sizeof(*group));
-	/* it switches controllers on, and may mount the hierarchy, for a moment */
+	/* this enables a controller, and may mount the hierarchy */
 	if (!may_disrupt())
 		return "not without DMABUF_DISRUPT=1";
 	snprintf(on, sizeof(on), "+%s", controller);
@@ -236,7 +236,7 @@ err:
 	return "no cgroup2 with this controller here";
 }
 
-/* ---- a task in a cgroup, which does what it is told ------------------------ */
+/* ---- a task in a cgroup that executes orders ----------------------------- */
 
 struct order {
 	enum { ALLOC, FREE, SEND, FORK, FILL, USER } what;
@@ -246,7 +246,7 @@ struct order {
 	unsigned int fail_nth;
 };
 
-/* Added to the errno: one did. */
+/* Added to the errno: the fault was hit. */
 #define FAULT_HIT 0x10000
 
 struct member {
@@ -277,7 +277,7 @@ static bool reply(int sock, int error, int buf)
 	return sendmsg(sock, &msg, MSG_NOSIGNAL) == sizeof(error);
 }
 
-/* Pages that reclaim can take at any time, as those of page cache. */
+/* Use pages that reclaim can take at any time, like page cache. */
 static int fill(size_t len)
 {
 	const size_t step = 4 * MIB;
@@ -297,7 +297,7 @@ static int fill(size_t len)
 	return 0;
 }
 
-/* A buffer, or -1 with errno set, while the nth allocation of the kernel fails. */
+/* Allocate a buffer while the nth allocation of the kernel fails. */
 static int alloc_with_fault(int heap, uint64_t len, unsigned int nth, bool *hit)
 {
 	int fd = open("/proc/thread-self/fail-nth", O_RDWR | O_CLOEXEC), buf, error, n;
@@ -308,7 +308,7 @@ static int alloc_with_fault(int heap, uint64_t len, unsigned int nth, bool *hit)
 		_exit(1);
 	buf = heap_alloc(heap, len);
 	error = errno;
-	/* what is left of the count; these calls may be those that fail, once */
+	/* what is left of the count; the fault may hit these calls, once */
 	*hit = pread(fd, text, sizeof(text), 0) > 0 && text[0] == '0';
 	if (!*hit && pwrite(fd, "0", 1, 0) != 1 && pwrite(fd, "0", 1, 0) != 1)
 		_exit(1);
@@ -352,7 +352,7 @@ static void member_run(int sock)
 				_exit(1);
 			continue;
 		case FORK:
-			/* the child has the socket, and all that we hold */
+			/* the child inherits the socket and all buffers */
 			pid = fork();
 			if (pid > 0)
 				_exit(0);
@@ -394,7 +394,7 @@ static bool member_start(struct member *member, const char *group)
 	return member->pid > 0;
 }
 
-/* 0, or the errno with which the task failed, or -1 if it is no more. */
+/* Return 0, the errno of the task, or -1 if the task is gone. */
 static int member_do(struct member *member, const struct order *order, int *buf)
 {
 	char control[CMSG_SPACE(sizeof(int))] = {};
@@ -442,9 +442,9 @@ static void member_end(struct member *member)
 	member->pid = 0;
 }
 
-/* ---- what heaps say -------------------------------------------------------- */
+/* ---- the attribute charged_to -------------------------------------------- */
 
-/* Is @value one of those that the kernel was told by @option, separated by commas? */
+/* Does @option of the command line have @value in its list? */
 static bool on_command_line(const char *option, const char *value)
 {
 	char line[4096], *word, *words = line, *token;
@@ -465,7 +465,7 @@ static bool on_command_line(const char *option, const char *value)
 	return false;
 }
 
-/* Does the kernel charge for that controller?  1 or 0, or -1 if there is no telling. */
+/* Is the controller enabled?  1, 0, or -1 if unknown. */
 static int controller_enabled(const char *name)
 {
 	struct heap_group group;
@@ -480,7 +480,7 @@ static int controller_enabled(const char *name)
 	return reason ? -1 : 1;
 }
 
-/* Each heap says it, in the words that rules of udev know, and says what is true. */
+/* charged_to of each heap is one of the documented values, and true. */
 TEST(attribute)
 {
 	const int memory = accounted() ? controller_enabled("memory") : 0;
@@ -513,7 +513,7 @@ TEST(attribute)
 			EXPECT_NE(0, dmem);
 		}
 
-		/* an alias says what its heap does */
+		/* an alias has the value of its heap */
 		heap = heap_open(entry->d_name);
 		buf = heap < 0 ? -1 : heap_alloc(heap, 1);
 		if (buf >= 0) {
@@ -538,7 +538,7 @@ FIXTURE(memory)
 {
 	struct heap_group group;
 	struct member member;
-	/* what the kernel may have charged in advance, and a little for itself */
+	/* tolerance for charges in advance, and for other kernel memory */
 	long long slack;
 };
 
@@ -585,7 +585,7 @@ FIXTURE_SETUP(memory)
 	}
 }
 
-/* Whatever was done, in the end the group is charged for no buffer, and nobody was killed. */
+/* In the end no buffer is charged, and no task was killed. */
 FIXTURE_TEARDOWN(memory)
 {
 	long long current;
@@ -607,7 +607,7 @@ FIXTURE_TEARDOWN(memory)
 	EXPECT_TRUE(group_remove(&self->group));
 }
 
-/* Where a heap says that nothing is charged, nothing is. */
+/* If charged_to is "none", nothing is charged. */
 TEST(not_charged)
 {
 	const char *reason;
@@ -630,7 +630,7 @@ TEST(not_charged)
 	EXPECT_TRUE(group_remove(&group));
 }
 
-/* Buffers are in memory.current of the group, and in a line of their own, while they live. */
+/* memory.current and memory.stat count buffers until they are freed. */
 TEST_F(memory, follows)
 {
 	const long long before = read_number(self->group.inner, "memory.current", NULL);
@@ -655,8 +655,8 @@ TEST_F(memory, follows)
 }
 
 /*
- * What the limit does not allow is ENOMEM, of which nothing is left, and nobody is
- * killed for it.  What it does allow still is to be had.
+ * A buffer beyond the limit fails with ENOMEM, leaves no charge, and no task is
+ * killed.  A smaller buffer can still be allocated.
  */
 TEST_F(memory, limit)
 {
@@ -671,7 +671,7 @@ TEST_F(memory, limit)
 	ASSERT_EQ(0, member_alloc(&self->member, variant->heap, 4 * MIB));
 }
 
-/* Nothing is reclaimed for what the limit does not allow anyway. */
+/* A buffer larger than the limit fails without reclaim. */
 TEST_F(memory, beyond)
 {
 	ASSERT_TRUE(write_file(self->group.inner, "memory.max", "48M"));
@@ -680,7 +680,7 @@ TEST_F(memory, beyond)
 	EXPECT_LE(32 * MIB, read_number(self->group.inner, "memory.current", NULL));
 }
 
-/* The limit of a group above is one, too. */
+/* The limit of the parent applies, too. */
 TEST_F(memory, limit_above)
 {
 	ASSERT_TRUE(write_file(self->group.outer, "memory.max", "24M"));
@@ -688,7 +688,7 @@ TEST_F(memory, limit_above)
 	ASSERT_EQ(ENOMEM, member_alloc(&self->member, variant->heap, 16 * MIB));
 }
 
-/* How many bytes are in compound pages that are neither page cache nor the like? */
+/* Bytes in compound pages that are not slab, anonymous or on an LRU list */
 static long long large_chunks(void)
 {
 	enum { LRU = 5, SLAB = 7, ANON = 12, HEAD = 15, TAIL = 16 };
@@ -716,8 +716,8 @@ static long long large_chunks(void)
 }
 
 /*
- * A group that is filled up to its limit with what can be reclaimed, as page cache is,
- * gets chunks as large as an empty one gets.
+ * A group that is full of reclaimable memory gets chunks as large as an empty
+ * one.
  */
 TEST_F_TIMEOUT(memory, full, 120)
 {
@@ -760,11 +760,11 @@ TEST_F_TIMEOUT(memory, high, 120)
 	/* two seconds at most in a call, and two at its end */
 	EXPECT_GT(15, end.tv_sec - begin.tv_sec);
 	EXPECT_LT(0, read_number(self->group.inner, "memory.events", "high"));
-	/* a task that waits again and again would not end in time */
+	/* otherwise the task waits again, and does not end in time */
 	ASSERT_TRUE(write_file(self->group.inner, "memory.high", "max"));
 }
 
-/* The charge stays with the buffer, whoever has it, when its task and its group are gone. */
+/* A buffer stays charged when its task and its group are gone. */
 TEST_F(memory, outlives)
 {
 	const struct order order = { .what = SEND };
@@ -781,7 +781,7 @@ TEST_F(memory, outlives)
 	close(buf);
 }
 
-/* A buffer that a child has inherited is paid for until the child is gone, too. */
+/* A buffer stays charged until a child that inherited it frees it. */
 TEST_F(memory, forked)
 {
 	ASSERT_EQ(0, member_alloc(&self->member, variant->heap, 16 * MIB));
@@ -793,8 +793,8 @@ TEST_F(memory, forked)
 }
 
 /*
- * A user who is not root and may open the heap gets what the limit allows, and others
- * have no less for it.
+ * A user other than root is limited, too, and tasks outside the group can still
+ * allocate.
  */
 TEST_F(memory, user)
 {
@@ -832,13 +832,13 @@ FIXTURE(dmem)
 	struct heap_group group;
 	struct member member;
 	char region[512];
-	/* settings of faults as they were, if they were changed */
+	/* original settings of faults, if they were changed */
 	char saved[4][16];
 };
 
 #define FAULTS "/sys/kernel/debug/"
 
-/* All slab allocations of the task may fail, and say nothing about it. */
+/* Let all slab allocations of the task fail, without messages. */
 static const struct {
 	const char *dir, *file, *value;
 } settings[4] = {
@@ -930,7 +930,7 @@ FIXTURE_TEARDOWN(dmem)
 	EXPECT_TRUE(group_remove(&self->group));
 }
 
-/* The region is as large as root is told; a buffer is charged for as long as it lives. */
+/* dmem.capacity covers the heap.  Buffers are charged until they are freed. */
 TEST_F(dmem, follows)
 {
 	const unsigned long long all = mem_bytes("DMAHeap");
@@ -950,7 +950,7 @@ TEST_F(dmem, follows)
 	EXPECT_GE(all + MIB, mem_bytes("DMAHeap"));
 }
 
-/* What the limit does not allow is ENOMEM; what it does allow still is to be had. */
+/* A buffer beyond the limit fails with ENOMEM; a smaller one does not. */
 TEST_F(dmem, limit)
 {
 	const char *heap = dmem_heap(variant->heap);
@@ -963,7 +963,7 @@ TEST_F(dmem, limit)
 	ASSERT_EQ(ENOMEM, member_alloc(&self->member, heap, 1));
 }
 
-/* The limit of a group above is one, too. */
+/* The limit of the parent applies, too. */
 TEST_F(dmem, limit_above)
 {
 	const char *heap = dmem_heap(variant->heap);
@@ -973,7 +973,7 @@ TEST_F(dmem, limit_above)
 	ASSERT_EQ(ENOMEM, member_alloc(&self->member, heap, 4 * MIB));
 }
 
-/* A limit below the usage takes nothing away. */
+/* A limit below the usage frees no buffer. */
 TEST_F(dmem, lowered)
 {
 	const char *heap = dmem_heap(variant->heap);
@@ -986,7 +986,7 @@ TEST_F(dmem, lowered)
 	ASSERT_EQ(0, member_alloc(&self->member, heap, 2 * MIB));
 }
 
-/* All names of all heaps of the memory are charged to one region. */
+/* All heaps and aliases of the same memory are charged to one region. */
 TEST_F(dmem, shared)
 {
 	const char *heap = dmem_heap(variant->heap);
@@ -1013,7 +1013,7 @@ TEST_F(dmem, shared)
 		SKIP(return, "heap %s is the only one of its region", heap);
 }
 
-/* What the region does not have is refused, and never charged, however much it is. */
+/* A buffer larger than the region fails, and is never charged. */
 TEST_F(dmem, too_large)
 {
 	const long long all = read_number(self->group.top, "dmem.capacity", self->region);
@@ -1023,7 +1023,7 @@ TEST_F(dmem, too_large)
 
 	ASSERT_LT(0, all);
 	for (i = 0; lengths[i]; i++) {
-		/* not for a program of 32 bits, to whose kernel it may be invalid */
+		/* a 32-bit kernel may return EINVAL */
 		if (lengths[i] > SIZE_MAX)
 			continue;
 		EXPECT_EQ(ENOMEM, member_alloc(&self->member, heap, lengths[i]));
@@ -1032,7 +1032,7 @@ TEST_F(dmem, too_large)
 	EXPECT_EQ(0, read_number(self->group.inner, "dmem.peak", self->region));
 }
 
-/* The charge stays with the buffer, whoever has it, when its task and its group are gone. */
+/* A buffer stays charged when its task and its group are gone. */
 TEST_F(dmem, outlives)
 {
 	const struct order order = { .what = SEND };
@@ -1049,7 +1049,7 @@ TEST_F(dmem, outlives)
 	close(buf);
 }
 
-/* A buffer that a child has inherited is paid for until the child is gone, too. */
+/* A buffer stays charged until a child that inherited it frees it. */
 TEST_F(dmem, forked)
 {
 	ASSERT_EQ(0, member_alloc(&self->member, dmem_heap(variant->heap), 4 * MIB));
@@ -1062,8 +1062,8 @@ TEST_F(dmem, forked)
 }
 
 /*
- * Whatever allocation fails when a group is charged for the first time, the buffer is
- * there or it is not, and the group is charged accordingly.
+ * Each allocation fails in turn while a group is charged for the first time.
+ * The group is charged if and only if there is a buffer.
  */
 TEST_F_TIMEOUT(dmem, faults, 300)
 {
@@ -1085,12 +1085,12 @@ TEST_F_TIMEOUT(dmem, faults, 300)
 	snprintf(order.heap, sizeof(order.heap), "%s", dmem_heap(variant->heap));
 
 	do {
-		/* another group, which has not been charged yet */
+		/* a new group that was never charged */
 		member_end(&self->member);
 		EXPECT_TRUE(remove_folder(self->group.inner));
 		EXPECT_EQ(0, mkdir(self->group.inner, 0755));
 		EXPECT_TRUE(member_start(&self->member, self->group.inner));
-		/* it answers, so it is in the group and waits for orders */
+		/* its reply shows that it is in the group */
 		EXPECT_EQ(0, member_simply(&self->member, FREE, 0));
 		order.fail_nth++;
 		result = member_do(&self->member, &order, NULL);

@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * What allocation does at the upper end: what exceeds a heap fails with
- * -ENOMEM, and neither that nor being killed in the middle costs anybody
- * anything.
+ * Large allocations: a buffer that exceeds a heap fails with ENOMEM, and
+ * neither that nor a killed task loses memory.
  *
- * One case wants a CMA region of more than 2 GiB, and one a machine with little
- * memory, all of which is asked for.  They are skipped elsewhere.
+ * One case needs a CMA region of more than 2 GiB, and one a machine with little
+ * memory, all of which it requests.  They are skipped elsewhere.
  */
 
 #define _GNU_SOURCE
@@ -29,7 +28,7 @@ struct limits {
 #define MIB 1048576ULL
 #define GIB (1024 * MIB)
 
-/* What this thread has used of a CPU. */
+/* CPU time of this thread */
 static double cpu_seconds(void)
 {
 	struct timespec t;
@@ -58,8 +57,8 @@ static void own_end(struct __test_metadata *_metadata, FIXTURE_DATA(heap) * self
 }
 
 /*
- * More than there is fails at once, without taking what there is, and says
- * nothing in the kernel log, which whoever may use the heap could fill.
+ * A buffer larger than the heap fails at once, without allocating memory first,
+ * and without a message, with which any user of the heap could fill the log.
  */
 TEST_F(heap, more_than_there_is)
 {
@@ -69,20 +68,20 @@ TEST_F(heap, more_than_there_is)
 	unsigned int i, round;
 	int error;
 
-	/* older kernels take what there is, until they kill somebody for more */
+	/* older kernels allocate all memory, and invoke the OOM killer */
 	if (!heap_is_contiguous(self->name) && !may_disrupt())
 		SKIP(return, "not without DMABUF_DISRUPT=1");
 	for (round = 0; round < 4; round++) {
 		for (i = 0; i < ARRAY_SIZE(lens); i++) {
 			EXPECT_EQ(-1, heap_alloc(self->heap, lens[i]));
-			/* a 32-bit kernel cannot even tell a heap of such a length */
+			/* the length does not fit a size_t of 32 bits */
 			error = errno;
 			if (sizeof(long) == 4 && lens[i] > UINT32_MAX && error == EINVAL)
 				continue;
 			EXPECT_EQ(ENOMEM, error);
 		}
 	}
-	/* taking all of memory first takes seconds */
+	/* allocating all memory first would take seconds */
 	EXPECT_GT(0.2, cpu_seconds() - start);
 	EXPECT_FALSE(log_has(self->own.log, "alloc failed"));
 }
@@ -103,7 +102,7 @@ static pid_t start_eater(int heap, __u64 len)
 	}
 }
 
-/* However often a task is killed while it allocates, nothing is lost. */
+/* Tasks that are killed while they allocate lose no memory. */
 TEST_F_TIMEOUT(heap, killed, 120)
 {
 	unsigned long long len = mem_bytes(self->own.avail) / 2, before, after = 0;
@@ -112,7 +111,7 @@ TEST_F_TIMEOUT(heap, killed, 120)
 
 	if (!may_disrupt() && len > 64 * MIB)
 		len = 64 * MIB;
-	/* the largest buffer to be had, within a factor of two */
+	/* the largest possible buffer, within a factor of two */
 	for (; len >= MIB && buf < 0; len /= 2)
 		buf = heap_alloc(self->heap, len);
 	if (buf < 0)
@@ -129,18 +128,18 @@ TEST_F_TIMEOUT(heap, killed, 120)
 		EXPECT_TRUE(WIFSIGNALED(status));
 	}
 
-	/* buffers are freed by whoever drops the last reference, soon */
+	/* the buffers may be freed a moment later */
 	for (i = 0; i < 50 && after < before - before / 20; i++) {
 		usleep(100000);
 		after = mem_bytes("MemAvailable");
 	}
-	/* others have a say in it, too */
+	/* other tasks change MemAvailable, too */
 	if (may_disrupt())
 		EXPECT_LE(before - before / 20, after) {
 			TH_LOG("MemAvailable was %llu KiB and is %llu KiB", before / 1024,
 			       after / 1024);
 		}
-	/* as much as at first, which a few lost buffers would not leave; others may */
+	/* as large as at first; fails if a few buffers were lost */
 	for (i = 0, buf = -1; i < 10 && buf < 0; i++) {
 		if (i)
 			usleep(200000);
@@ -151,8 +150,8 @@ TEST_F_TIMEOUT(heap, killed, 120)
 }
 
 /*
- * A buffer of more than 2 GiB: no part of the heap's own bookkeeping may need
- * contiguous memory in proportion to it.
+ * A buffer of more than 2 GiB: the heap must not need contiguous memory for its
+ * bookkeeping in proportion to the size.
  */
 TEST(cma_more_than_2g)
 {
@@ -185,8 +184,8 @@ TEST(cma_more_than_2g)
 }
 
 /*
- * Keeps its memory warm, so that it is what an OOM killer would look at.  Has
- * all of it when this returns.
+ * Start a process that keeps touching its memory, as a candidate for the OOM
+ * killer.  It has all of its memory when this returns.
  */
 static pid_t start_victim(size_t size)
 {
@@ -205,7 +204,7 @@ static pid_t start_victim(size_t size)
 		return pid;
 	}
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	/* what it invokes is not what the test looks for in the log */
+	/* log messages about it must not match what the test looks for */
 	prctl(PR_SET_NAME, "victim");
 	p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	if (p == MAP_FAILED)
@@ -219,9 +218,8 @@ static pid_t start_victim(size_t size)
 }
 
 /*
- * All of memory, asked for again and again beside a process that uses some:
- * each request fails with -ENOMEM, none has the OOM killer called for it, and
- * in the end there is as much memory as before.
+ * Request all of memory repeatedly while another process uses some: each
+ * request fails with ENOMEM without the OOM killer, and no memory is lost.
  */
 TEST_F_TIMEOUT(heap, all_of_memory, 600)
 {

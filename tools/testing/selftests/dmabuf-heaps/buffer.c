@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * What a program can do with a buffer of a heap: the same for every heap.
+ * Operations of programs on a buffer, which are the same for every heap
  */
 
 #define _GNU_SOURCE
@@ -46,7 +46,7 @@ TEST_F(heap, private_mapping)
 	}
 }
 
-/* Shared mappings show one memory, and only as the fd's mode allows. */
+/* Shared mappings share the memory, and obey the access mode of the fd. */
 TEST_F(heap, shared_mapping)
 {
 	const size_t size = (1 << 20) + self->page;
@@ -75,7 +75,7 @@ TEST_F(heap, shared_mapping)
 	close(buf);
 }
 
-/* Its size is where it ends, and there is no other position. */
+/* lseek() accepts only offset 0, with SEEK_SET or, for the size, SEEK_END. */
 TEST_F(heap, size)
 {
 	const off_t size = 3 * self->page;
@@ -97,7 +97,7 @@ TEST_F(heap, size)
 	close(buf);
 }
 
-/* An access reads, writes or both, starts or ends, and is nothing else. */
+/* Valid flags are read, write or both, with start or end. */
 TEST_F(heap, sync_flags)
 {
 	struct dma_buf_sync sync;
@@ -124,7 +124,7 @@ TEST_F(heap, sync_flags)
 	close(buf);
 }
 
-/* What fdinfo has behind that key. */
+/* Get the value of a key in fdinfo. */
 static bool fdinfo_has(int fd, const char *key, char *value, size_t size)
 {
 	const size_t n = strlen(key);
@@ -147,7 +147,7 @@ static bool fdinfo_has(int fd, const char *key, char *value, size_t size)
 	return found;
 }
 
-/* A buffer has a name for people to see, of at most 31 characters. */
+/* A buffer can have a name of at most 31 characters, which fdinfo shows. */
 TEST_F(heap, set_name)
 {
 	char name[DMA_BUF_NAME_LEN + 1], seen[256] = "";
@@ -165,7 +165,7 @@ TEST_F(heap, set_name)
 	name[DMA_BUF_NAME_LEN] = '\0';
 	EXPECT_ERRNO(EINVAL, ioctl(buf, DMA_BUF_SET_NAME, name));
 	EXPECT_ERRNO(EFAULT, ioctl(buf, DMA_BUF_SET_NAME, NULL));
-	/* neither has changed it */
+	/* neither call changed the name */
 	EXPECT_TRUE(fdinfo_has(buf, "name", seen, sizeof(seen)));
 	EXPECT_STREQ("a camera's", seen);
 	name[DMA_BUF_NAME_LEN - 1] = '\0';
@@ -175,7 +175,7 @@ TEST_F(heap, set_name)
 	close(buf);
 }
 
-/* What mmap() makes of each protection, kind and offset, for fds of each mode. */
+/* mmap() with each protection, length and offset, for fds of each mode */
 TEST_F(heap, mmap_matrix)
 {
 	const size_t size = 4 * self->page;
@@ -226,7 +226,7 @@ TEST_F(heap, mmap_matrix)
 	close(buf);
 }
 
-/* Advice that does not fit pages which nobody may swap or merge is refused. */
+/* Advice that does not apply to PFN mappings is refused. */
 TEST_F(heap, madvise)
 {
 	const int good[] = { MADV_NORMAL, MADV_RANDOM, MADV_SEQUENTIAL, MADV_DONTFORK };
@@ -255,7 +255,7 @@ TEST_F(heap, madvise)
 	}
 	for (i = 0; i < ARRAY_SIZE(bad); i++) {
 		if (bad[i] == MADV_MERGEABLE) {
-			/* without KSM there is no such advice, with it, no effect */
+			/* refused without KSM, and no effect with it */
 			madvise(map, size, bad[i]);
 			continue;
 		}
@@ -263,7 +263,7 @@ TEST_F(heap, madvise)
 			TH_LOG("advice %d", bad[i]);
 		}
 	}
-	/* there are no holes in it */
+	/* a buffer has no holes */
 	EXPECT_EQ(-1, madvise(map, size, MADV_REMOVE));
 	for (i = 0; i < size; i++)
 		ASSERT_EQ(0xa5, map[i]);
@@ -272,8 +272,8 @@ TEST_F(heap, madvise)
 }
 
 /*
- * Nobody counts the pages of a mapping as the process's own, writes them to a
- * core dump, or gets at them through the process.
+ * Pages of a mapping are not part of Rss, are not written to core dumps, and
+ * cannot be accessed with process_vm_readv() or /proc/PID/mem.
  */
 TEST_F(heap, seen_from_outside)
 {
@@ -290,7 +290,7 @@ TEST_F(heap, seen_from_outside)
 	map = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, buf, 0);
 	ASSERT_NE(MAP_FAILED, map);
 	memset(map, 0xa5, size);
-	/* who has no right to lock anything is told so before */
+	/* without the right to lock memory, mlock() fails earlier */
 	if (mlock(map, size))
 		ASSERT_TRUE(errno == EPERM || errno == ENOMEM);
 
@@ -310,7 +310,7 @@ TEST_F(heap, seen_from_outside)
 	}
 
 	there = (struct iovec) { map, sizeof(copy) };
-	/* which not every kernel has */
+	/* not every kernel has this system call */
 	if (!process_vm_readv(getpid(), NULL, 0, NULL, 0, 0))
 		EXPECT_ERRNO(EFAULT, process_vm_readv(getpid(), &here, 1, &there, 1, 0));
 	mem = open("/proc/self/mem", O_RDONLY | O_CLOEXEC);
@@ -360,8 +360,8 @@ static int receive_fd(int sock)
 }
 
 /*
- * Whoever is given a buffer has it, though it may not open the heap, and keeps it
- * when the one who allocated it is gone.
+ * A process can use a buffer that it received, without access to the heap, and
+ * after the process that allocated it is gone.
  */
 TEST_F(heap, given_away)
 {
@@ -396,11 +396,11 @@ TEST_F(heap, given_away)
 		ASSERT_EQ(0x3c, map[i]);
 	munmap(map, size);
 
-	/* to somebody with no rights */
+	/* pass it to a process without privileges */
 	pid = fork();
 	ASSERT_LE(0, pid);
 	if (!pid) {
-		/* which a user namespace may not know */
+		/* a user namespace may not have this ID */
 		if (!geteuid() && !setgid(65534) && setuid(65534))
 			_exit(1);
 		buf = receive_fd(pair[0]);
@@ -422,7 +422,7 @@ TEST_F(heap, given_away)
 	close(pair[1]);
 }
 
-/* Does a program that is executed have that fd? */
+/* Return 0 if the fd is open after execl(), 1 if not, 127 without a shell. */
 static int fd_after_exec(int fd)
 {
 	char path[64];
@@ -453,7 +453,7 @@ TEST_F(heap, exec)
 	ASSERT_LE(0, copy);
 	EXPECT_EQ(0, fd_after_exec(copy));
 	close(buf);
-	/* what is left is the buffer still */
+	/* the copy still refers to the buffer */
 	EXPECT_EQ(self->page, lseek(copy, 0, SEEK_END));
 	close(copy);
 
@@ -463,7 +463,7 @@ TEST_F(heap, exec)
 	close(buf);
 }
 
-/* Nobody uses a new buffer, so it is ready; its fences, of which there are none, are. */
+/* A new buffer has no fences: it is ready, and its sync file is signalled. */
 TEST_F(heap, fences)
 {
 	struct dma_buf_export_sync_file get = { .flags = DMA_BUF_SYNC_RW, .fd = -1 };
@@ -495,7 +495,7 @@ TEST_F(heap, fences)
 	close(buf);
 }
 
-/* What one process leaves in its buffers, none finds in its own. */
+/* A new buffer has no data of other processes. */
 TEST_F(heap, zero_after_others)
 {
 	const size_t sizes[] = { self->page, 16 * self->page, 1 << 20, 4 << 20 };
@@ -510,7 +510,7 @@ TEST_F(heap, zero_after_others)
 		ASSERT_LE(0, pid);
 		for (i = 0; i < ARRAY_SIZE(sizes); i++) {
 			buf = heap_alloc(self->heap, sizes[i]);
-			/* a small region may be taken, but for the first of them */
+			/* only the first must fit into a small region */
 			if (buf < 0 && i)
 				break;
 			map = mmap(NULL, sizes[i], PROT_READ | PROT_WRITE, MAP_SHARED, buf, 0);
@@ -528,7 +528,7 @@ TEST_F(heap, zero_after_others)
 				close(buf);
 			}
 		}
-		/* the child's are still open, and mapped */
+		/* exit with buffers that are still open and mapped */
 		if (!pid)
 			_exit(seen ? 1 : 0);
 		waitpid(pid, &status, 0);

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Buffers in the hands of devices: a camera that writes into one, which needs
- * memory that is contiguous (vivid.allocators=1), and a converter that reads one
- * and writes another (vim2m), through mappings of the kernel.
+ * Buffers that devices use: a camera that needs contiguous memory (vivid with
+ * allocators=1), and a converter that reads one buffer and writes another
+ * through kernel mappings (vim2m)
  */
 
 #define _GNU_SOURCE
@@ -16,7 +16,7 @@
 #define WIDTH	320
 #define HEIGHT	240
 
-/* A video node of a driver that can do that; -1 when there is none. */
+/* Open a video node of a driver with @caps; -1 if there is none. */
 static int open_video(const char *driver, __u32 caps)
 {
 	struct v4l2_capability cap;
@@ -37,7 +37,7 @@ static int open_video(const char *driver, __u32 caps)
 	return -1;
 }
 
-/* How many bytes a picture has, or 0. */
+/* Return the size of a picture in bytes, or 0. */
 static size_t set_format(int video, __u32 type, __u32 pixels)
 {
 	struct v4l2_format format = {
@@ -89,7 +89,7 @@ static int dequeue(int video, __u32 type)
 			return buffer.flags & V4L2_BUF_FLAG_ERROR ? -1 : (int)buffer.index;
 		if (errno != EAGAIN)
 			return -1;
-		/* whatever poll() makes of it, the device has its time */
+		/* poll() may return early: give the device some time */
 		if (poll(&ready, 1, 10) == 1)
 			usleep(10000);
 	}
@@ -118,7 +118,7 @@ static size_t changes(const unsigned int *map, size_t bytes)
 	return n;
 }
 
-/* Does the value of a module's parameter begin with that? */
+/* Does the parameter of a module begin with @first? */
 static bool parameter_begins(const char *module, const char *parameter, char first)
 {
 	char path[128];
@@ -136,9 +136,8 @@ static bool parameter_begins(const char *module, const char *parameter, char fir
 }
 
 /*
- * The camera takes a buffer of a contiguous heap, of whatever size, and its
- * picture is in it.  It takes one of another heap if that is contiguous by chance,
- * or refuses it.
+ * The camera writes its picture to a buffer of a contiguous heap.  It takes a
+ * buffer of another heap only if that is contiguous by chance.
  */
 TEST_F(heap, camera)
 {
@@ -149,7 +148,7 @@ TEST_F(heap, camera)
 
 	if (video < 0)
 		SKIP(return, "there is no vivid");
-	/* else it maps buffers for the CPU, which may be in pieces */
+	/* otherwise it accesses buffers through kernel mappings */
 	if (!parameter_begins("vivid", "allocators", '1')) {
 		close(video);
 		SKIP(return, "vivid was not loaded with allocators=1");
@@ -158,7 +157,7 @@ TEST_F(heap, camera)
 		close(video);
 		SKIP(return, "vivid reaches the first 4 GiB only, and pictures do not bounce");
 	}
-	/* its own idea of a size, whatever it is by default */
+	/* the driver may choose another size */
 	size = set_format(video, type, V4L2_PIX_FMT_RGB32);
 	if (!size || request(video, type, 2)) {
 		close(video);
@@ -188,7 +187,7 @@ TEST_F(heap, camera)
 		i = dequeue(video, type);
 		ASSERT_LE(0, i);
 		EXPECT_EQ(0, sync_buf(bufs[i], DMA_BUF_SYNC_START | DMA_BUF_SYNC_RW));
-		/* bars of colours, in every line */
+		/* colour bars in every line */
 		EXPECT_LT(HEIGHT, changes(maps[i], size));
 		memset(maps[i], 0, size);
 		EXPECT_EQ(0, sync_buf(bufs[i], DMA_BUF_SYNC_END | DMA_BUF_SYNC_RW));
@@ -196,7 +195,7 @@ TEST_F(heap, camera)
 	}
 	EXPECT_EQ(0, stream(video, type, false));
 out:
-	/* gives up its references, with what it has mapped */
+	/* drops the references and mappings of the camera */
 	EXPECT_EQ(0, request(video, type, 0));
 	close(video);
 	for (i = 0; i < 2; i++) {
@@ -205,7 +204,7 @@ out:
 	}
 }
 
-/* A dma-buf of anonymous memory, of the same size. */
+/* Create a udmabuf of @size bytes. */
 static int anonymous(size_t size)
 {
 	struct udmabuf_create create = { .flags = UDMABUF_FLAGS_CLOEXEC, .size = size };
@@ -224,9 +223,8 @@ static int anonymous(size_t size)
 }
 
 /*
- * The converter reads what the CPU has written to one buffer, and the CPU reads
- * what the converter has written to the other. Closes both; -1 says that there
- * is none.
+ * The CPU writes one buffer, the converter copies it to the other, and the CPU
+ * reads that.  Close both.  An fd of -1 fails the test.
  */
 static void convert(struct __test_metadata *_metadata, size_t size, int from, int to)
 {
@@ -271,7 +269,7 @@ static void convert(struct __test_metadata *_metadata, size_t size, int from, in
 	close(video);
 }
 
-/* How many bytes the converter takes and gives, or 0. */
+/* Return the size of the converter's buffers, or 0 if it cannot copy. */
 static size_t convertible(void)
 {
 	int video = open_video("vim2m", V4L2_CAP_VIDEO_M2M);

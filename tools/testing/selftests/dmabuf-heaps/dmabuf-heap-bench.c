@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * What buffers cost, on every heap that there is, and on what else a program
- * could share memory with: udmabuf and memfd.
+ * Benchmark of buffers of all heaps, and of udmabuf and memfd for comparison.
  *
- * Each figure is the time of a batch divided by what is in it, in nanoseconds;
- * p50, p95 and p99 are those that half, 5 % and 1 % of the batches exceed; max is the
+ * Each figure is the time of a batch in nanoseconds, divided by the number of
+ * its operations.  p50, p95 and p99 are percentiles of the batches; max is the
  * largest.
  */
 
@@ -29,7 +28,6 @@
 #include "heap.h"
 #include "kselftest.h"
 
-#define HEAP_DIR	"/dev/dma_heap/"
 #define IMPORTER	"/sys/kernel/debug/heap_map"
 #define QUEUE		8
 #define MAX_LIST	32
@@ -69,15 +67,15 @@ static const char usage[] =
 "Those that need a device are left out where there is no module that offers one\n"
 "in " IMPORTER ".\n";
 
-/* of the measurement that is going on */
+/* of the current measurement */
 static const char *heap_name;
 static size_t bytes;
 static int heap = -1, batch = 1;
 static int *fds;
 static unsigned long *map;
-/* it has come to nothing */
+/* the current measurement failed */
 static bool failed;
-/* fill buffers that are to be freed, and wait so long afterwards */
+/* fill buffers before they are freed, and wait after that */
 static bool dirty;
 static int pause_ms;
 
@@ -146,7 +144,7 @@ static int alloc(void)
 	return fd;
 }
 
-/* Ask the module for something, as often as the batch has it. */
+/* Make the module do something @times times. */
 static void importer(const char *what, int fd, int times)
 {
 	static int file = -1;
@@ -209,7 +207,7 @@ static void do_free(int i)
 	close(fds[i]);
 }
 
-/* Have something in the buffer. */
+/* Fill the buffer. */
 static void soil(int fd)
 {
 	void *p = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
@@ -236,10 +234,10 @@ static void do_queue(int i)
 	fds[oldest++ % QUEUE] = fd;
 }
 
-/* what is done in an operation, if it is more than one thing */
+/* parts of an operation, by which its time is divided */
 static double parts = 1;
 
-/* A bit less than there is, for what others take meanwhile */
+/* Use most of the available memory; other tasks may need some. */
 static void do_hog(int i)
 {
 	const size_t size = mem_bytes("MemAvailable") / 16 * 15, page = sysconf(_SC_PAGESIZE);
@@ -368,7 +366,7 @@ static void measure(const struct what *what, double *figures, int n)
 		map = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fds[0], 0);
 		if (map == MAP_FAILED)
 			fail("mmap");
-		/* faults are what "touch" is for */
+		/* fault now: only "touch" measures faults */
 		if (!failed)
 			do_words(true);
 	}
@@ -385,7 +383,7 @@ static void measure(const struct what *what, double *figures, int n)
 	qsort(figures, n, sizeof(*figures), compare);
 }
 
-/* Slab, pages of large kmallocs and vmalloc, in bytes. */
+/* Slab, which includes large kmallocs, and vmalloc, in bytes */
 static double kernel_memory(void)
 {
 	static const char * const fields[] = { "SUnreclaim:", "VmallocUsed:" };
@@ -394,7 +392,7 @@ static double kernel_memory(void)
 	char line[128];
 	FILE *f;
 
-	/* what each CPU has counted since it told the others last */
+	/* flush per-CPU counters */
 	f = fopen("/proc/sys/vm/stat_refresh", "re");
 	if (f) {
 		fgetc(f);
@@ -419,9 +417,9 @@ static void metadata(double *figures, int n)
 	double before, after;
 	int i, first, still = 0, tries = 0;
 
-	/* what the first one needs is not of the others */
+	/* the first buffer may need more than the others */
 	first = alloc();
-	/* what was freed before this may be still on its way */
+	/* wait until earlier frees have been counted */
 	for (before = kernel_memory(); still < 5 && tries < 100; before = after, tries++) {
 		usleep(100000);
 		after = kernel_memory();
@@ -440,7 +438,7 @@ static void metadata(double *figures, int n)
 static int held[1 << 18];
 static int nr_held;
 
-/* Leave free memory in pieces of 64 KiB, which heaps use as they are. */
+/* Leave free memory in chunks of 64 KiB, a size that heaps use. */
 static void fragment(void)
 {
 	const size_t wanted = bytes;
@@ -467,7 +465,7 @@ static void defragment(void)
 	nr_held = 0;
 }
 
-/* Opens what the name says; are there such buffers? */
+/* Open a heap, udmabuf or memfd; true if it can allocate. */
 static bool open_heap(const char *name)
 {
 	char path[300];
@@ -643,7 +641,7 @@ int main(int argc, char **argv)
 	memcpy(names, argv + optind, nr_names * sizeof(names[0]));
 	if (!nr_names)
 		nr_names = all_heaps(names);
-	/* as many files as may be, or more for who may have more */
+	/* raise the limit of files as far as this process may */
 	if (!getrlimit(RLIMIT_NOFILE, &files)) {
 		files.rlim_cur = files.rlim_max;
 		setrlimit(RLIMIT_NOFILE, &files);

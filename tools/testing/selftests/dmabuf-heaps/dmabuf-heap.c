@@ -145,7 +145,7 @@ static int dmabuf_sync(int fd, int start_stop)
 
 #define ONE_MEG (1024 * 1024)
 
-/* Two results, whatever happens. */
+/* Every path reports two results. */
 static void test_alloc_and_import(char *heap_name)
 {
 	int heap_fd, dmabuf_fd = -1, importer_fd = -1;
@@ -226,9 +226,9 @@ static int is_zeroed(char *p, size_t size)
 }
 
 /*
- * Allocate up to @want buffers, fill each, or see that it is zero, close all.
- * A heap may be smaller than that: as many as it has will do, if it is one.
- * Returns how many there were, or a negative number when something failed.
+ * Allocate up to @want buffers, fill each or check that it is zero, and close
+ * all. A heap may have room for fewer, but at least for one. Returns the number
+ * of buffers, or a negative number on failure.
  */
 static int use_new_buffers(int heap_fd, size_t size, int want, bool fill)
 {
@@ -267,7 +267,7 @@ static int use_new_buffers(int heap_fd, size_t size, int want, bool fill)
 	return ret ? ret : n;
 }
 
-/* Two results, whatever happens. */
+/* Every path reports two results. */
 static void test_alloc_zeroed(char *heap_name, size_t size)
 {
 	int heap_fd, filled, zeroed;
@@ -281,7 +281,7 @@ static void test_alloc_zeroed(char *heap_name, size_t size)
 	ksft_test_result(filled > 0, "Allocate and fill a bunch of buffers (%d)\n", filled);
 
 	zeroed = use_new_buffers(heap_fd, size, filled > 0 ? filled : ZEROED_BUFFERS, false);
-	/* elsewhere, others may have taken some in between */
+	/* on other heaps, others may have allocated meanwhile */
 	if (!strcmp(heap_name, "system") && zeroed != filled)
 		zeroed = -1;
 	ksft_test_result(zeroed > 0, "Allocate and validate all buffers are zeroed (%d)\n",
@@ -509,7 +509,7 @@ out:
 	close(heap_fd);
 }
 
-/* Is it a heap that we were asked to test, and can? */
+/* Is the heap to be tested, and can it be opened? */
 static bool usable(const char *name)
 {
 	char path[300];

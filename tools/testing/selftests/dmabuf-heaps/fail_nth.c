@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Every allocation on the way to a buffer fails once, one after the other:
- * what was asked for fails with a sensible errno, or works all the same, and
- * nothing is left behind.
+ * Make each allocation of the kernel fail in turn: the call fails with a
+ * sensible errno, or succeeds nevertheless, and nothing is left behind.
  *
- * Needs CONFIG_FAULT_INJECTION with CONFIG_FAILSLAB, CONFIG_FAIL_PAGE_ALLOC
- * and CONFIG_FAULT_INJECTION_DEBUG_FS; CONFIG_FAULT_INJECTION_USERCOPY adds
- * copies from and to userspace.
+ * Needs CONFIG_FAULT_INJECTION with CONFIG_FAILSLAB, CONFIG_FAIL_PAGE_ALLOC and
+ * CONFIG_FAULT_INJECTION_DEBUG_FS; CONFIG_FAULT_INJECTION_USERCOPY adds copies
+ * from and to userspace.
  */
 
 #define _GNU_SOURCE
@@ -18,7 +17,7 @@
 
 #define NR_SETTINGS	8
 
-/* Faults that were hit, calls that failed for it, and the settings as they were. */
+/* Faults that were hit, calls that failed, and the original settings */
 struct sweep {
 	int fd;
 	unsigned int fired;
@@ -31,7 +30,7 @@ struct sweep {
 
 #define DEBUGFS "/sys/kernel/debug/"
 
-/* No sweep is that long: the first that does not fire ends it. */
+/* Limit of a sweep, which ends with the first fault that is not hit */
 #define MAX_NTH 20000
 
 static bool read_file(const char *path, char *text, size_t size)
@@ -48,7 +47,7 @@ static bool read_file(const char *path, char *text, size_t size)
 	return n > 0;
 }
 
-/* All allocations of the task may fail, and say nothing about it. */
+/* Let all allocations of the task fail, without messages. */
 static const struct {
 	const char *path, *value;
 } settings[NR_SETTINGS] = {
@@ -58,9 +57,9 @@ static const struct {
 	{ .path = DEBUGFS "fail_page_alloc/ignore-gfp-highmem", .value = "N" },
 	{ .path = DEBUGFS "fail_page_alloc/min-order", .value = "0" },
 	{ .path = DEBUGFS "fail_page_alloc/verbose", .value = "0" },
-	/* which not every kernel with the others has */
+	/* some kernels have the others, but not this one */
 	{ .path = DEBUGFS "fail_usercopy/verbose", .value = "0" },
-	/* chunks of freed buffers, which need not be allocated */
+	/* no pool, whose chunks need no allocation */
 	{ .path = "/sys/module/heap_pool/parameters/percent", .value = "0" },
 };
 
@@ -153,9 +152,9 @@ static bool disarm(int fd)
 }
 
 /*
- * A round of a sweep is over: nothing fails any more.  What was tried failed
- * only if a fault was hit, and then with an errno that says so.  Was this the
- * last round, the one without a fault?
+ * End a round: nothing fails any more.  The call may have failed only if the
+ * fault was hit, and with ENOMEM or EFAULT.  Return true after the last round,
+ * in which no fault was hit.
  */
 static bool last_round(struct __test_metadata *_metadata, struct sweep *sweep,
 		       unsigned int nth, bool ok, int error)
@@ -176,7 +175,7 @@ static bool last_round(struct __test_metadata *_metadata, struct sweep *sweep,
 	return !fired;
 }
 
-/* The ioctl, for a buffer of pieces of every size. */
+/* Allocate a buffer with chunks of several sizes. */
 TEST_F_TIMEOUT(heap, allocate, 300)
 {
 	struct dma_heap_allocation_data data;
@@ -254,9 +253,9 @@ TEST_F_TIMEOUT(heap, map, 300)
 }
 
 /*
- * Touching what is mapped works in the end, whatever fails on the way.  Without
- * its first page, the buffer has no room for a huge one, so there is a page table
- * to be allocated.
+ * Accesses to a mapping succeed, whatever allocation fails.  The mapping leaves
+ * out the first page, so that there is no room for a huge page, and a page
+ * table is allocated.
  */
 TEST_F_TIMEOUT(heap, touch, 300)
 {
@@ -289,7 +288,7 @@ TEST_F_TIMEOUT(heap, touch, 300)
 		SKIP(return, "page faults allocate nothing here");
 }
 
-/* A device attaches to the buffer, as vgem does, which never maps it. */
+/* vgem attaches to the buffer, but does not map it. */
 TEST_F_TIMEOUT(heap, attach, 300)
 {
 	struct drm_prime_handle prime = {};
@@ -301,7 +300,7 @@ TEST_F_TIMEOUT(heap, attach, 300)
 	if (drm < 0)
 		SKIP(return, "there is no vgem");
 	for (nth = 1; nth < MAX_NTH; nth++) {
-		/* a new one each time: an import is remembered */
+		/* a new buffer each time, as imports are cached */
 		prime.fd = heap_alloc(self->heap, 1 << 20);
 		ASSERT_LE(0, prime.fd);
 		ASSERT_TRUE(arm(self->own.fd, nth));
@@ -326,7 +325,7 @@ TEST_F_TIMEOUT(heap, attach, 300)
 	EXPECT_LT(0, self->own.failed);
 }
 
-/* A device maps the buffer; any module will do that maps what its file is told to. */
+/* A device maps the buffer, by a module with the file heap_map in debugfs. */
 TEST_F_TIMEOUT(heap, device, 300)
 {
 	int buf, len, ret, error, importer = open(DEBUGFS "heap_map", O_WRONLY | O_CLOEXEC);
@@ -338,7 +337,7 @@ TEST_F_TIMEOUT(heap, device, 300)
 	buf = heap_alloc(self->heap, (1 << 20) + (1 << 16) + 4096);
 	ASSERT_LE(0, buf);
 	len = snprintf(cmd, sizeof(cmd), "map %d 1", buf);
-	/* debugging aids allocate now and then, which makes a sweep miss its neighbour */
+	/* debug options may allocate, too, and shift the count: repeat */
 	for (i = 0; i < 4; i++) {
 		for (nth = 1; nth < MAX_NTH && arm(self->own.fd, nth); nth++) {
 			ret = write(importer, cmd, len);
@@ -356,7 +355,7 @@ TEST_F_TIMEOUT(heap, device, 300)
 	EXPECT_LT(2, self->own.failed);
 }
 
-/* A whole file, to be freed; NULL with errno set when it cannot be had. */
+/* Read a file into memory that the caller frees.  NULL and errno on failure. */
 static void *read_whole(const char *path, size_t *size)
 {
 	void *data = NULL;
@@ -380,8 +379,8 @@ static void *read_whole(const char *path, size_t *size)
 }
 
 /*
- * The module's beginning: the heap is there, or the module is not.  From
- * memory, because a failing finit_module() has a lot to say in the log.
+ * Loading the module: the heap exists, or the module is not loaded.  Use
+ * init_module(), because a failing finit_module() writes a lot to the log.
  */
 TEST_F_TIMEOUT(heap, load, 900)
 {

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * The fixture of tests that are the same for every heap: a heap, and what has to
- * be as it was when the test ends.  The heaps are those that programs know by
- * name, and the one that DMABUF_HEAP names in the environment.
+ * Fixture for tests that run on every heap: those with well-known names, and
+ * the one that DMABUF_HEAP names in the environment.  It opens the heap, and
+ * checks at the end that no fd and no buffer is left.
  *
- * A program whose tests begin with more than that has a structure for it, which
- * HEAP_FIXTURE_OWN names before this is included, and own_begin() and own_end().
- * The harness calls neither own_end() nor the teardown when own_begin() skips the
- * test.
+ * A program with more data for its tests defines HEAP_FIXTURE_OWN to the type
+ * of it before it includes this file, and provides own_begin() and own_end().
+ * If own_begin() skips the test, the harness calls neither own_end() nor the
+ * teardown.
  */
 
 #ifndef _SELFTESTS_DMABUF_HEAP_FIXTURE_H
@@ -19,12 +19,12 @@
 FIXTURE(heap)
 {
 	const char *name;
-	/* what its buffers say, which is not an alias */
+	/* exporter name of its buffers; not an alias */
 	char own_name[256];
 	int heap;
 	int fds;
 	long page;
-	/* nobody has a buffer of the heap, and debugfs tells */
+	/* debugfs shows that nobody has a buffer of the heap */
 	bool alone;
 #ifdef HEAP_FIXTURE_OWN
 	HEAP_FIXTURE_OWN own;
@@ -79,7 +79,7 @@ FIXTURE_SETUP(heap)
 		SKIP(return, "nobody can look into buffers of %s", self->name);
 	self->heap = heap_open(self->name);
 	if (self->heap < 0) {
-		/* a heap that was asked for has to be there */
+		/* the heap that DMABUF_HEAP names must exist */
 		ASSERT_TRUE(variant->name || errno == EACCES || errno == EPERM) {
 			TH_LOG("cannot open heap %s: %s", self->name, strerror(errno));
 		}
@@ -110,9 +110,9 @@ FIXTURE_TEARDOWN(heap)
 #ifdef HEAP_FIXTURE_OWN
 	own_end(_metadata, self);
 #endif
-	/* whatever a test did, it closed what it was given */
+	/* the test closed all its fds */
 	EXPECT_EQ(self->fds, count_fds());
-	/* and so did the kernel, which may close a moment later */
+	/* the kernel may free the last buffers a moment later */
 	for (i = 0; self->alone && i < 100; i++) {
 		ASSERT_TRUE(heap_counter(self->name, "bytes", &bytes));
 		if (!bytes)
@@ -122,7 +122,7 @@ FIXTURE_TEARDOWN(heap)
 	if (bytes && heap_used_by_others(self->own_name)) {
 		TH_LOG("others began to use %s: no telling what is left", self->name);
 	} else if (bytes) {
-		/* unless they have just ended */
+		/* read again: other users may have exited just now */
 		ASSERT_TRUE(heap_counter(self->name, "bytes", &bytes));
 		EXPECT_EQ(0, bytes);
 	}

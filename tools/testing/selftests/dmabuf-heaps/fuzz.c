@@ -1,14 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * A random walk through the calls that heaps and their buffers take, with
- * arguments that are nearly right as often as not.  Nothing is expected of any
- * call but that the kernel survives it, and no file is left in the end.
+ * Random calls on heaps and their buffers, with arguments that are often nearly
+ * right.  The kernel must survive, report each new fd, and leave no file open.
  *
- * DMABUF_FUZZ_CALLS is how many calls, DMABUF_FUZZ_SEED makes the same ones
- * again: the log has the seed of this run.  Lengths that are too much for any
- * machine are drawn with DMABUF_DISRUPT=1 only.  What a call draws depends on the seed
- * and on its number alone, so that a call which ends otherwise than it did, for
- * want of memory perhaps, does not change those after it.
+ * DMABUF_FUZZ_CALLS sets the number of calls.  DMABUF_FUZZ_SEED repeats a run;
+ * the log has the seed.  Lengths that no machine has are used with
+ * DMABUF_DISRUPT=1 only.  The random numbers of a call depend on the seed and
+ * on the number of the call alone: a call with another result, perhaps for lack
+ * of memory, does not change those of later calls.
  */
 
 #define _GNU_SOURCE
@@ -39,12 +38,12 @@ struct walk {
 	/* buffers, sync files and copies of them; -1 where there is none */
 	int fds[FDS];
 	struct map maps[MAPS];
-	/* a page that comes and goes below the arguments */
+	/* a page for arguments, with nothing mapped after it */
 	char *args;
 	size_t page;
 	/* calls that were made, those that succeeded, and buffers allocated */
 	unsigned long calls, good, buffers;
-	/* fds that nobody asked for, or that were not reported */
+	/* unexpected fds, and fds that were not reported */
 	unsigned long strays;
 };
 
@@ -63,14 +62,14 @@ static unsigned int below(struct walk *w, unsigned int n)
 	return (next(w) >> 33) % n;
 }
 
-/* Mostly small, so that memory lasts, and now and then anything that is too much. */
+/* Mostly small, as memory must last; sometimes too large for any machine */
 static __u64 length(struct walk *w)
 {
 	__u64 too_much;
 
 	switch (below(w, 8)) {
 	case 0:
-		/* which kernels may try to find; draw it anyway, for those after it */
+		/* a kernel may try it; draw always, to keep the order */
 		too_much = next(w) | 1ULL << 44;
 		return may_disrupt() ? too_much : 0;
 	case 1:
@@ -118,7 +117,7 @@ static void put(struct walk *w, int fd)
 	*s = fd;
 }
 
-/* A command, or one that differs from it. */
+/* @cmd, or sometimes a command that differs from it */
 static unsigned long command(struct walk *w, unsigned long cmd)
 {
 	switch (below(w, 16)) {
@@ -133,7 +132,7 @@ static unsigned long command(struct walk *w, unsigned long cmd)
 	}
 }
 
-/* Where the argument is: there, at the end of a page with none behind, or nowhere. */
+/* Place the argument at the end of the page, partly beyond it, or nowhere. */
 static void *argument(struct walk *w, const void *data, size_t size)
 {
 	char *p;
@@ -155,8 +154,8 @@ static void *argument(struct walk *w, const void *data, size_t size)
 }
 
 /*
- * Keep the file that a call has made, if it has, and see that it was reported as
- * @fd, or that -1 says there is none.
+ * Keep the file that a call created, if any, and check that the call reported
+ * its fd as @fd, or no fd as -1.
  */
 static void keep(struct walk *w, int expected, int fd)
 {
@@ -263,7 +262,7 @@ static void map(struct walk *w)
 	int how;
 
 	if (m->addr) {
-		/* what is mapped can be touched */
+		/* mapped pages must be accessible */
 		for (i = 0; i < m->size; i += w->page) {
 			c = __atomic_load_n((unsigned char *)m->addr + i, __ATOMIC_RELAXED);
 			__atomic_store_n((unsigned char *)m->addr + i, c + 1, __ATOMIC_RELAXED);
@@ -379,11 +378,11 @@ TEST_F_TIMEOUT(fuzz, walk, 3600)
 	TH_LOG("DMABUF_FUZZ_SEED=%llu DMABUF_FUZZ_CALLS=%lu, %u heaps", seed, calls, w.nr_heaps);
 
 	die_first();
-	/* a timeout ends the harness, which is to be the end of it */
+	/* end with the harness, which a timeout kills */
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	for (w.calls = 0; w.calls < calls; w.calls++) {
 		w.state = (seed + w.calls * 0x9e3779b97f4a7c15ULL) | 1;
-		/* neighbours begin alike */
+		/* similar states begin with similar numbers */
 		for (i = 0; i < 4; i++)
 			next(&w);
 		switch (below(&w, 8)) {
@@ -419,10 +418,10 @@ TEST_F_TIMEOUT(fuzz, walk, 3600)
 	TH_LOG("%lu calls, %lu succeeded, %lu buffers", w.calls, w.good, w.buffers);
 	EXPECT_EQ(fds, count_fds());
 	EXPECT_EQ(0, w.strays);
-	/* it got somewhere, if it had the time */
+	/* some calls of a long run must have succeeded */
 	if (calls >= 10000) {
 		EXPECT_LT(calls / 10, w.good);
-		/* heaps may be full */
+		/* one is enough, as heaps may be full */
 		EXPECT_LT(0, w.buffers);
 	}
 }

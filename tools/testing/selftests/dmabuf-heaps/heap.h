@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * What the tests of the DMA-BUF heaps have in common.
+ * Helpers shared by the tests of the DMA-BUF heaps
  */
 
 #ifndef _SELFTESTS_DMABUF_HEAP_H
@@ -70,8 +70,8 @@ static inline bool write_text(const char *path, const char *text)
 }
 
 /*
- * The system heaps keep the memory of freed buffers for a while; not any more. Without
- * debugfs, that takes until it is old.
+ * Empty the page pool, where the system heaps keep freed memory.  Without
+ * debugfs, wait until the pool gives it back.
  */
 static inline void drain_pool(void)
 {
@@ -124,15 +124,15 @@ static inline bool heap_counter(const char *heap, const char *key, unsigned long
 	return found;
 }
 
-/* Is this a kernel whose heaps tell root what they have?  Older ones do not. */
+/* Does this kernel show heaps in debugfs?  Older ones do not. */
 static inline bool heaps_in_debugfs(void)
 {
 	return !access("/sys/kernel/debug/dma_heap", F_OK);
 }
 
 /*
- * DMABUF_DISRUPT=1 in the environment says that nobody else needs the machine:
- * tests may take most of its memory, unload modules and switch CPUs off.
+ * DMABUF_DISRUPT=1 in the environment permits tests to take most of the memory
+ * of the machine, unload modules and switch CPUs off.
  */
 static inline bool may_disrupt(void)
 {
@@ -141,7 +141,7 @@ static inline bool may_disrupt(void)
 	return value && *value && strcmp(value, "0");
 }
 
-/* Does debugfs say that of the heap, or of its buffers? */
+/* Does debugfs list the property for the heap? */
 static inline bool heap_has_property(const char *heap, const char *property)
 {
 	bool yes = false;
@@ -161,8 +161,8 @@ static inline bool heap_has_property(const char *heap, const char *property)
 }
 
 /*
- * Contents that programs cannot look at, as the heap says, or its name: touching
- * them may well stop the machine.
+ * Is the memory protected, according to debugfs or to the name of the heap?
+ * Accessing it may stop the machine.
  */
 static inline bool heap_is_secret(const char *heap)
 {
@@ -179,7 +179,7 @@ static inline bool heap_is_secret(const char *heap)
 	return heap_has_property(heap, " protected");
 }
 
-/* One of all heaps, for a test of many: is it to be tested? */
+/* Should a test that covers all heaps include this one? */
 static inline bool heap_is_wanted(const char *heap)
 {
 	const char *only = getenv("DMABUF_HEAP");
@@ -187,7 +187,7 @@ static inline bool heap_is_wanted(const char *heap)
 	return heap[0] != '.' && !heap_is_secret(heap) && (!only || !strcmp(only, heap));
 }
 
-/* The name of the heap that a buffer is from, whatever alias it was asked of. */
+/* The name of the heap of a buffer; not an alias */
 static inline const char *buffer_heap(int buf)
 {
 	static char name[256];
@@ -207,7 +207,7 @@ static inline const char *buffer_heap(int buf)
 	return name;
 }
 
-/* Says the heap, or its name. */
+/* According to debugfs or to the name of the heap */
 static inline bool heap_is_contiguous(const char *heap)
 {
 	static const char * const names[] = {
@@ -234,7 +234,7 @@ static inline void module_path(char *path, size_t size, const char *module)
 		 "kernel/drivers/dma-buf/heaps", module);
 }
 
-/* If memory runs out after all, it is not others who pay. */
+/* Make this process the first choice of the OOM killer. */
 static inline void die_first(void)
 {
 	int fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
@@ -246,7 +246,7 @@ static inline void die_first(void)
 	close(fd);
 }
 
-/* How many file descriptors are taken, also those without a file behind them. */
+/* Number of fds in use, including those reserved without a file */
 static inline int count_fds(void)
 {
 	DIR *dir = opendir("/proc/self/fd");
@@ -314,7 +314,7 @@ static inline int log_open(void)
 	return fd;
 }
 
-/* Does a record that came since log_open(), or the last look, have @text? */
+/* Does a record since log_open() or the last call contain @text? */
 static inline bool log_has(int log, const char *text)
 {
 	char record[8192];

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * What a heap says of itself: DMA_HEAP_IOCTL_GET_INFO, and the attributes in sysfs.
+ * Information on heaps: DMA_HEAP_IOCTL_GET_INFO, and the attributes in sysfs
  */
 
 #define _GNU_SOURCE
@@ -11,7 +11,7 @@
 #define HEAP_FIXTURE_OWN struct dma_heap_info
 #include "fixture.h"
 
-/* what every caller has room for */
+/* minimum size of the structure */
 #define LEAST	(offsetof(struct dma_heap_info, restrictions) + \
 		 sizeof(((struct dma_heap_info *)NULL)->restrictions))
 #define GET_INFO(size)	_IOC(_IOC_READ | _IOC_WRITE, DMA_HEAP_IOC_MAGIC, 1, size)
@@ -43,7 +43,7 @@ static const char *attribute(const char *heap, const char *name)
 	return value;
 }
 
-/* What it should be of these bits */
+/* The expected attribute for these bits */
 static const char *words(unsigned int bits)
 {
 	static const char * const names[] = {
@@ -64,7 +64,7 @@ static const char *words(unsigned int bits)
 	return *text ? text : "none";
 }
 
-/* Bits of the highest address of RAM, or 0 if that is not to be seen */
+/* Bits of the highest address of RAM, or 0 if that is unknown */
 static unsigned int ram_bits(void)
 {
 	unsigned long long start, end, last = 0;
@@ -108,22 +108,22 @@ TEST_F(heap, numbers)
 	EXPECT_LE(info.largest, info.free);
 	EXPECT_LE(info.free, info.size);
 	EXPECT_GE(64, info.address_bits);
-	/* devices have another address for what is shared with a host */
+	/* 0 for memory that is shared with a host */
 	if (!(info.restrictions & DMA_HEAP_CC_SHARED))
 		EXPECT_LE(12, info.address_bits);
-	/* fewer, if the last of it is movable */
+	/* fewer if the highest memory is movable */
 	if (ram_bits())
 		EXPECT_GE(ram_bits(), info.address_bits);
 	if (strstr(self->own_name, "dma32"))
 		EXPECT_GE(32, info.address_bits);
-	/* buffers of these heaps are not movable, so they cannot have what CMA regions have */
+	/* the system heaps cannot use memory of CMA regions */
 	if (!strncmp(self->own_name, "system", 6))
 		EXPECT_LE(info.size, mem_bytes("MemTotal") - mem_bytes("CmaTotal"));
 }
 
 /*
- * Programs are older than the kernel, or newer: it fills in what both know, and the rest
- * stays zero, as all has to be before.
+ * The structure can be shorter or longer: the kernel fills in the members that
+ * fit, and the rest stays zero.  It must be zero before the call.
  */
 TEST_F(heap, info_sizes)
 {
@@ -147,7 +147,7 @@ TEST_F(heap, info_sizes)
 			EXPECT_ERRNO(EINVAL, ioctl(self->heap, GET_INFO(size), bytes));
 			bytes[size - 1] = 0;
 			ASSERT_EQ(0, ioctl(self->heap, GET_INFO(size), bytes));
-			/* what does not change meanwhile, as far as there is room for it */
+			/* compare only what cannot have changed */
 			ASSERT_EQ(0, get_info(self->heap, &again));
 			memcpy(&info, bytes, known);
 			again.free = info.free;
@@ -156,7 +156,7 @@ TEST_F(heap, info_sizes)
 			for (i = known; i < size; i++)
 				EXPECT_EQ(0, bytes[i]);
 		}
-		/* and nothing behind it is written to */
+		/* nothing after the structure is written */
 		for (; i < sizeof(bytes); i++)
 			ASSERT_EQ(0xa5, bytes[i]) {
 				TH_LOG("byte %zu of %zu", i, size);
@@ -175,7 +175,7 @@ TEST_F(heap, info_bad_pointers)
 	munmap(map, self->page);
 }
 
-/* What buffers have is not free. */
+/* A buffer reduces the free memory of a region by its size. */
 TEST_F(heap, info_free)
 {
 	struct dma_heap_info before, with, after;
@@ -200,7 +200,7 @@ again:
 	EXPECT_EQ(before.free, after.free);
 }
 
-/* No buffer can be had that is larger than a region's longest free run. */
+/* A buffer longer than the largest free run of a region fails. */
 TEST_F(heap, info_largest)
 {
 	unsigned long long before = 0, failures = 0;
@@ -211,7 +211,7 @@ TEST_F(heap, info_largest)
 		SKIP(return, "buffers need not be contiguous");
 	if (!may_disrupt())
 		SKIP(return, "not without DMABUF_DISRUPT=1");
-	/* the second leaves less than there was in one piece */
+	/* the second one separates the first, which is freed, from the rest */
 	for (i = 0; i < 2; i++) {
 		hole[i] = heap_alloc(self->heap, 1 << 20);
 		ASSERT_LE(0, hole[i]);
@@ -225,13 +225,13 @@ TEST_F(heap, info_largest)
 	EXPECT_EQ(ENOMEM, errno);
 	if (buf >= 0)
 		close(buf);
-	/* and what counts failures says that it is in pieces */
+	/* it is counted as a failure for lack of contiguous memory */
 	if (heap_counter(self->own_name, "failures_contiguous", &failures))
 		EXPECT_LT(before, failures);
 	close(hole[1]);
 }
 
-/* And one of that length can be had, though buffers are aligned. */
+/* A buffer as long as the largest free run succeeds, despite its alignment. */
 TEST_F(heap, info_aligned)
 {
 	int page, buf, other[256], others = 0, tries = 0;
@@ -241,7 +241,7 @@ TEST_F(heap, info_aligned)
 		SKIP(return, "buffers need not be contiguous");
 	if (!may_disrupt())
 		SKIP(return, "not without DMABUF_DISRUPT=1");
-	/* the longest run, and then all others */
+	/* allocate the longest run, and then all others */
 	ASSERT_EQ(0, get_info(self->heap, &info));
 	buf = heap_alloc(self->heap, info.largest);
 	do {
@@ -250,14 +250,14 @@ TEST_F(heap, info_aligned)
 	} while (other[others] >= 0 && ++others < 256);
 	if (buf >= 0)
 		close(buf);
-	/* what is behind it is not aligned */
+	/* the free run after this page is not aligned */
 	page = heap_alloc(self->heap, self->page);
 	ASSERT_LE(0, page);
 	do {
 		ASSERT_EQ(0, get_info(self->heap, &info));
 		EXPECT_LT(0, info.largest);
 		buf = heap_alloc(self->heap, info.largest);
-		/* some of it may not be movable at the moment */
+		/* some pages may not be movable at the moment */
 		if (buf < 0)
 			usleep(50000);
 	} while (buf < 0 && ++tries < 20);
@@ -271,7 +271,7 @@ TEST_F(heap, info_aligned)
 		close(other[--others]);
 }
 
-/* The attributes say the same, before the heap can be opened. */
+/* The attributes match the ioctl, without opening the heap. */
 TEST_F(heap, attributes)
 {
 	struct dma_heap_info info, own;
@@ -280,10 +280,10 @@ TEST_F(heap, attributes)
 	ASSERT_EQ(0, get_info(self->heap, &info));
 	EXPECT_STREQ(words(info.properties), attribute(self->name, "properties"));
 	EXPECT_STREQ(words(info.restrictions), attribute(self->name, "restrictions"));
-	/* the name of another says whose it is */
+	/* an alias has the name of its heap */
 	EXPECT_STREQ(strcmp(self->name, self->own_name) ? self->own_name : "",
 		     attribute(self->name, "alias_of"));
-	/* and so does the heap by its own name */
+	/* the heap has the same info under its own name */
 	heap = heap_open(self->own_name);
 	ASSERT_LE(0, heap);
 	ASSERT_EQ(0, get_info(heap, &own));
@@ -293,12 +293,28 @@ TEST_F(heap, attributes)
 	close(heap);
 }
 
-/* What buffers are, of heaps whose names say it. */
+/* System heaps, the default region, and regions of the device tree */
+static bool is_known(const char *name)
+{
+	char path[400];
+
+	snprintf(path, sizeof(path), "/proc/device-tree/reserved-memory/%s", name);
+	/* an uncached heap has the name of its region before that */
+	if (strstr(path, "-uncached"))
+		*strstr(path, "-uncached") = '\0';
+
+	return !strncmp(name, "system", 6) || !strncmp(name, "default_cma_region", 18) ||
+	       !access(path, F_OK);
+}
+
+/* Properties of heaps with well-known names */
 TEST_F(heap, properties)
 {
 	const bool uncached = !!strstr(self->own_name, "-uncached");
 	struct dma_heap_info info;
 
+	if (!is_known(self->own_name))
+		SKIP(return, "a heap of another driver");
 	ASSERT_EQ(0, get_info(self->heap, &info));
 	EXPECT_EQ(!!strncmp(self->own_name, "system", 6),
 		  !!(info.properties & DMA_HEAP_CONTIGUOUS));
@@ -306,7 +322,7 @@ TEST_F(heap, properties)
 	EXPECT_EQ(0, info.restrictions & DMA_HEAP_PROTECTED);
 	EXPECT_EQ(!strcmp(self->own_name, "system_cc_shared"),
 		  !!(info.restrictions & DMA_HEAP_CC_SHARED));
-	/* regions other than the default one */
+	/* only regions other than the default one are dedicated */
 	EXPECT_EQ((info.properties & DMA_HEAP_CONTIGUOUS) &&
 		  strncmp(self->own_name, "default_cma_region", 18),
 		  !!(info.restrictions & DMA_HEAP_DEDICATED));

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Where the pages of a buffer are in a program's memory, whatever the program
- * does with its mappings of it: the same for every heap.
+ * Mappings of a buffer: after any operation on them, each page of the buffer is
+ * at the right address.  The same for every heap.
  */
 
 #define _GNU_SOURCE
@@ -15,7 +15,7 @@
 
 #define HUGE_SIZE_FILE "/sys/kernel/mm/transparent_hugepage/hpage_pmd_size"
 
-/* where the kernel maps huge pages for drivers, and for programs of 64 bits */
+/* architectures with huge PFN mappings, in 64-bit programs */
 #if defined(__x86_64__) && !defined(__ILP32__) || defined(__aarch64__) || \
 	defined(__riscv) && __riscv_xlen == 64
 #define HUGE_PFNMAP 1
@@ -26,12 +26,12 @@
 /* A buffer, mapped, with a number in each page. */
 struct mapping {
 	int buf;
-	/* what a huge page is, or would be */
+	/* size of a huge page, or 2 MiB */
 	size_t huge;
 	size_t pages;
 	size_t size;
 	unsigned char *map;
-	/* room to map at a chosen address, on a huge page's boundary */
+	/* address space for fixed mappings, aligned to a huge page */
 	unsigned char *room;
 	unsigned char *room_start;
 };
@@ -53,7 +53,7 @@ static size_t huge_page_size(void)
 	return size;
 }
 
-/* Each page has its number in front, plus that. */
+/* Write to the start of each page: its number plus @plus. */
 static void stamp(unsigned char *map, size_t pages, size_t page, unsigned long plus)
 {
 	size_t i;
@@ -62,7 +62,7 @@ static void stamp(unsigned char *map, size_t pages, size_t page, unsigned long p
 		__atomic_store_n((unsigned long *)(map + i * page), i + plus, __ATOMIC_RELAXED);
 }
 
-/* How many of the pages from @map on are not those from number @first on? */
+/* Count the pages whose number is wrong; the first one should have @first. */
 static size_t wrong(const unsigned char *map, size_t pages, size_t page, unsigned long first)
 {
 	size_t i, n = 0;
@@ -84,10 +84,10 @@ static void own_begin(struct __test_metadata *_metadata, FIXTURE_DATA(heap) * se
 	m->map = MAP_FAILED;
 	m->room_start = MAP_FAILED;
 	m->huge = huge_page_size() ?: 2 << 20;
-	/* with large base pages, a huge page is more than a test should have */
+	/* with large base pages, a huge page is too large for a test */
 	if (m->huge > 4 << 20)
 		m->huge = 2 << 20;
-	/* a few huge pages and a little more, and an address that is none of them */
+	/* four huge pages and three pages */
 	m->pages = 4 * m->huge / self->page + 3;
 	m->size = m->pages * self->page;
 	m->buf = heap_alloc(self->heap, m->size);
@@ -123,7 +123,7 @@ static bool faults(unsigned char *p, bool write)
 	pid = fork();
 	if (pid == 0) {
 		signal(SIGSEGV, SIG_DFL);
-		/* nobody wants a core dump of it */
+		/* no core dump */
 		prctl(PR_SET_DUMPABLE, 0);
 		if (write)
 			__atomic_store_n(p, 1, __ATOMIC_RELAXED);
@@ -187,7 +187,7 @@ TEST_F(heap, offset)
 	}
 }
 
-/* Nothing is mapped that is not of the buffer, now or later. */
+/* A mapping cannot extend beyond the end of the buffer. */
 TEST_F(heap, past_the_end)
 {
 	struct mapping *m = &self->own;
@@ -205,7 +205,7 @@ TEST_F(heap, past_the_end)
 
 	p = mmap(NULL, self->page, prot, MAP_SHARED, m->buf, m->size - self->page);
 	ASSERT_NE(MAP_FAILED, p);
-	/* the oldest kernels let some mappings grow, and raise SIGBUS behind the end */
+	/* without VM_DONTEXPAND, old kernels let the mapping grow */
 	if (smaps_has(p, "VmFlags", flags, sizeof(flags)) && strstr(flags, " de "))
 		EXPECT_ERRNO(EFAULT, mremap(p, self->page, 2 * self->page, MREMAP_MAYMOVE));
 	EXPECT_EQ(0, wrong(p, 1, self->page, m->pages - 1));
@@ -214,7 +214,7 @@ TEST_F(heap, past_the_end)
 	munmap(p, self->page);
 }
 
-/* At every address that a page can have, and without its neighbours' noticing. */
+/* MAP_FIXED works at any page, and does not affect neighbouring pages. */
 TEST_F(heap, fixed)
 {
 	struct mapping *m = &self->own;
@@ -228,7 +228,7 @@ TEST_F(heap, fixed)
 			 MAP_SHARED | MAP_FIXED, m->buf, 0);
 		ASSERT_EQ(m->room + at[i] * self->page, p);
 		EXPECT_EQ(0, wrong(p, m->pages, self->page, 0));
-		/* one page in the middle becomes another one */
+		/* map the first page over one in the middle */
 		q = p + m->huge + self->page;
 		ASSERT_EQ(q, mmap(q, self->page, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED,
 				  m->buf, 0));
@@ -236,7 +236,7 @@ TEST_F(heap, fixed)
 		EXPECT_EQ(0, wrong(p, per_huge + 1, self->page, 0));
 		EXPECT_EQ(0, wrong(q + self->page, m->pages - per_huge - 2, self->page,
 				   per_huge + 2));
-		/* and the room is empty again */
+		/* empty the address space again */
 		ASSERT_NE(MAP_FAILED, mmap(m->room, 2 * m->size, PROT_NONE,
 					   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED,
 					   -1, 0));
@@ -267,7 +267,7 @@ TEST_F(heap, mprotect_all)
 	for (touched = 0; touched < 2; touched++) {
 		for (i = 0; i < ARRAY_SIZE(prots); i++) {
 			if (!touched) {
-				/* a mapping in which nothing is mapped yet */
+				/* a new mapping that nothing has accessed */
 				munmap(m->map, m->size);
 				m->map = mmap(NULL, m->size, PROT_READ | PROT_WRITE,
 					      MAP_SHARED, m->buf, 0);
@@ -297,7 +297,7 @@ TEST_F(heap, munmap_part)
 
 	ASSERT_EQ(0, munmap(hole_a, self->page));
 	ASSERT_EQ(0, munmap(hole_b, self->page));
-	/* what is mapped again behind a hole, or before one, is not mapped across it */
+	/* faults next to a hole do not map pages in it */
 	EXPECT_EQ(0, wrong(hole_a + self->page, b - a - 1, self->page, a + 1));
 	EXPECT_TRUE(faults(hole_a, false));
 	EXPECT_TRUE(faults(hole_b, false));
@@ -400,7 +400,7 @@ static void *touch(void *arg)
 	return NULL;
 }
 
-/* Many threads fault at once, in one order and another. */
+/* Threads fault at the same time, in different orders. */
 TEST_F(heap, threads)
 {
 	struct mapping *m = &self->own;
@@ -429,7 +429,7 @@ TEST_F(heap, threads)
 	EXPECT_EQ(0, wrong(m->map, m->pages, self->page, 0));
 }
 
-/* a CPU that does not set the dirty bit of a page faults to write it first */
+/* if the CPU does not set dirty bits, the first write to a page faults */
 #ifdef __x86_64__
 #define SETS_DIRTY	1
 #else
@@ -460,7 +460,7 @@ static enum how how_mapped(struct __test_metadata *_metadata, struct mapping *m,
 	return first ? AROUND : EAGER;
 }
 
-/* How often reading each page faults, and writing it. */
+/* Number of faults when each page is read and written; -1 for wrong data */
 static long touch_faults(unsigned char *p, size_t pages, size_t page)
 {
 	long before = minor_faults(), faults;
@@ -475,8 +475,8 @@ static long touch_faults(unsigned char *p, size_t pages, size_t page)
 }
 
 /*
- * A program that locks its memory takes no faults when it touches a buffer, as
- * real-time programs have to rely on.
+ * A program that locks its memory takes no faults on a buffer.  Real-time
+ * programs rely on that.
  */
 TEST_F(heap, locked)
 {
@@ -496,7 +496,7 @@ TEST_F(heap, locked)
 		ASSERT_LE(0, pid);
 		if (pid == 0) {
 			setrlimit(RLIMIT_MEMLOCK, &all);
-			/* what the functions themselves need */
+			/* fault in what the functions themselves need */
 			touch_faults(m->map, m->pages, self->page);
 			if (how && mlockall(MCL_FUTURE))
 				_exit(4);
@@ -531,7 +531,7 @@ static void close_hole(struct __test_metadata *_metadata, unsigned char *at, siz
 			   MAP_FIXED, -1, 0));
 }
 
-/* An address that a program asks for is the one it gets, if there is room. */
+/* mmap() uses the address of a hint if there is room. */
 TEST_F(heap, hint)
 {
 	struct mapping *m = &self->own;
@@ -554,7 +554,7 @@ TEST_F(heap, hint)
 		close_hole(_metadata, hole, m->size);
 	}
 
-	/* a hint without room is none */
+	/* a hint without room is ignored */
 	p = mmap(m->room, m->size, prot, MAP_SHARED, m->buf, 0);
 	ASSERT_NE(MAP_FAILED, p);
 	EXPECT_NE(m->room, p);
@@ -577,7 +577,7 @@ TEST_F(heap, fixed_noreplace)
 	close_hole(_metadata, hole, m->size);
 }
 
-/* in programs of 64 bits only */
+/* only in 64-bit programs */
 #if defined(MAP_32BIT) && __SIZEOF_POINTER__ == 8
 TEST_F(heap, map_32bit)
 {
@@ -592,7 +592,7 @@ TEST_F(heap, map_32bit)
 }
 #endif
 
-/* A range that has become two mappings moves like one. */
+/* mremap() can move a range of two mappings. */
 TEST_F(heap, mremap_two)
 {
 	struct mapping *m = &self->own;
@@ -620,8 +620,8 @@ TEST_F(heap, mremap_two)
 }
 
 /*
- * A fault maps everything that shares a page table with its address, so there
- * are no more faults than page tables. Writing to what was read may fault once
+ * A fault maps all pages that share a page table with its address, so there are
+ * no more faults than page tables.  The first write after reads may fault once
  * for each huge page.
  */
 TEST_F(heap, faults)
@@ -655,8 +655,8 @@ TEST_F(heap, faults)
 }
 
 /*
- * Where the kernel picks the address, a contiguous buffer is mapped by huge
- * pages, for which there are no page tables.
+ * If the kernel chooses the address, a contiguous buffer is mapped by huge
+ * pages, which need no page tables.
  */
 TEST_F(heap, huge)
 {
@@ -682,7 +682,7 @@ TEST_F(heap, huge)
 	after = page_tables();
 	ASSERT_LE(0, before);
 	TH_LOG("%ld bytes of page tables for %zu bytes", after - before, m->size);
-	/* one before the first huge page and one after the last, and theirs */
+	/* two page tables around the huge pages, and one table above */
 	EXPECT_LE(after - before, 3 * (long)self->page);
 	EXPECT_EQ(0, wrong(p, m->pages, self->page, 0));
 	munmap(p, m->size);
@@ -707,7 +707,7 @@ static void *switch_thp(void *arg)
 	return NULL;
 }
 
-/* What the kernel warns of once a boot, it warns of once more, if we may say so. */
+/* Re-arm warnings that the kernel prints once a boot, if permitted. */
 static void warn_again(void)
 {
 	int fd = may_disrupt() ? open("/sys/kernel/debug/clear_warn_once", O_WRONLY | O_CLOEXEC) :
@@ -721,8 +721,8 @@ static void warn_again(void)
 }
 
 /*
- * Some threads fault for a huge page while others fault for a page of it, as
- * huge pages are switched on and off. The kernel must not complain.
+ * Some threads fault in a huge page while others fault in a page of it, as huge
+ * pages are switched on and off.  The kernel must not warn.
  */
 TEST_F_TIMEOUT(heap, thp_disable, 120)
 {

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Heaps that are modules: loaded and unloaded with nodes open, with buffers in
- * use, and while somebody allocates.  Needs the right to load modules, modules
- * that are not compressed, and DMABUF_DISRUPT=1 in the environment.
+ * Heap modules: loading and unloading with open nodes, with buffers in use, and
+ * during allocations.  Needs the right to load modules, modules that are not
+ * compressed, and DMABUF_DISRUPT=1 in the environment.
  */
 
 #define _GNU_SOURCE
@@ -16,7 +16,7 @@
 #include "heap.h"
 #include "kselftest_harness.h"
 
-/* DMABUF_MODULE_ROUNDS in the environment is another number of them. */
+/* DMABUF_MODULE_ROUNDS in the environment overrides it. */
 #define ROUNDS 1000
 
 FIXTURE(module)
@@ -63,7 +63,7 @@ static int unload(const char *module)
 	return syscall(SYS_delete_module, module, O_NONBLOCK);
 }
 
-/* Every test begins without the module, and with it where it was loaded. */
+/* Every test begins with the module unloaded. */
 FIXTURE_SETUP(module)
 {
 	bool loaded;
@@ -101,12 +101,12 @@ FIXTURE_TEARDOWN(module)
 		return;
 	if (self->fds)
 		EXPECT_EQ(self->fds, count_fds());
-	/* other tests want the heap */
+	/* other tests need the heap */
 	if (load(self->path))
 		EXPECT_EQ(EEXIST, errno);
 }
 
-/* An open node is no reason to stay, and is worth nothing afterwards. */
+/* An open node does not prevent unloading, and fails with ENODEV after that. */
 TEST_F(module, node_open)
 {
 	char again[64];
@@ -122,18 +122,18 @@ TEST_F(module, node_open)
 	EXPECT_ERRNO(ENODEV, heap_alloc(heap, self->page));
 	EXPECT_ERRNO(ENODEV, ioctl(heap, 0, NULL));
 	EXPECT_ERRNO(ENOENT, heap_open(variant->heap));
-	/* through the inode of the node that was */
+	/* open it again through its inode */
 	snprintf(again, sizeof(again), "/proc/self/fd/%d", heap);
 	EXPECT_ERRNO(ENODEV, open(again, O_RDONLY | O_CLOEXEC));
 
-	/* the heap that comes next is another one */
+	/* the open file does not refer to the new heap */
 	ASSERT_EQ(0, load(self->path));
 	EXPECT_ERRNO(ENODEV, heap_alloc(heap, self->page));
 	close(heap);
 	EXPECT_EQ(0, unload(variant->module));
 }
 
-/* A buffer is: it stays what it is, and so does the heap. */
+/* A buffer prevents unloading, and the heap still allocates. */
 TEST_F(module, buffer_in_use)
 {
 	int heap, buf, more;
@@ -148,7 +148,7 @@ TEST_F(module, buffer_in_use)
 	ASSERT_NE(MAP_FAILED, map);
 	close(buf);
 
-	/* what is mapped is in use, fd or not */
+	/* a mapping keeps the buffer in use without an fd */
 	EXPECT_ERRNO(EWOULDBLOCK, unload(variant->module));
 	memset(map, 0x5a, self->page);
 	EXPECT_EQ(0x5a, map[self->page - 1]);
@@ -163,7 +163,7 @@ TEST_F(module, buffer_in_use)
 	}
 }
 
-/* As above, and again, until whatever is lost each time is missed. */
+/* Repeat the above, so that a leak in each round shows. */
 TEST_F_TIMEOUT(module, again_and_again, 900)
 {
 	const char *rounds = getenv("DMABUF_MODULE_ROUNDS");
@@ -230,7 +230,7 @@ static void *hammer(void *data)
 	return NULL;
 }
 
-/* Another thread allocates all the while: it gets buffers, or -ENODEV. */
+/* A thread that allocates meanwhile gets buffers or ENODEV. */
 TEST_F_TIMEOUT(module, while_allocating, 300)
 {
 	struct hammer h = { .heap = variant->heap, .page = self->page };
@@ -240,7 +240,7 @@ TEST_F_TIMEOUT(module, while_allocating, 300)
 	ASSERT_EQ(0, pthread_create(&thread, NULL, hammer, &h));
 	for (i = 0; i < 200; i++) {
 		ASSERT_EQ(0, load(self->path));
-		/* it is refused while there is a buffer, and there mostly is one */
+		/* unloading fails while a buffer exists, as one mostly does */
 		for (tries = 0; tries < 20000; tries++) {
 			if (!unload(variant->module)) {
 				unloaded++;
@@ -282,7 +282,7 @@ static bool event(int sock, const char *action, const char *heap)
 	}
 }
 
-/* Those who keep /dev in order hear of heaps that come and go. */
+/* Adding and removing a heap send uevents. */
 TEST_F(module, events)
 {
 	struct sockaddr_nl addr = { .nl_family = AF_NETLINK, .nl_groups = 1 };

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Which CMA heaps a machine has, told from its command line, its device tree and
- * the kernel's configuration, and nothing that the heaps say of themselves.
+ * The names of CMA heaps match the command line, the device tree and the
+ * configuration of the kernel.
  */
 
 #define _GNU_SOURCE
@@ -43,7 +43,7 @@ static bool names_have(const struct names *names, const char *name)
 	return false;
 }
 
-/* The name with UNCACHED behind it, which is somebody else's if it is there. */
+/* Add the name with UNCACHED appended, unless another heap has that name. */
 static void names_add_uncached(struct names *names, const char *name)
 {
 	char full[NAME_MAX + 1];
@@ -98,7 +98,7 @@ static bool has_property(const char *node, const char *property)
 	return access(path, F_OK) == 0;
 }
 
-/* Is one of the strings of a property that? */
+/* Is @value one of the strings of the property? */
 static bool property_is(const char *node, const char *property, const char *value)
 {
 	char path[512], buf[512] = {}, *s;
@@ -126,7 +126,7 @@ static bool is_region(const char *node)
 		property_is(node, "status", "ok"));
 }
 
-/* Names that programs know as those of heaps which are not of such a region. */
+/* Names that are reserved for other heaps */
 static bool is_taken(const char *name)
 {
 	static const char * const taken[] = {
@@ -141,7 +141,7 @@ static bool is_taken(const char *name)
 	return i < ARRAY_SIZE(taken) || !strncmp(name, "protected,", 10);
 }
 
-/* Is it what a CMA region is called, or was, with or without UNCACHED? */
+/* Is it a current or an old name of a CMA heap, with or without UNCACHED? */
 static bool is_region_name(const char *name)
 {
 	static const char * const old[] = { DEFAULT_NAME, "reserved", "linux,cma", "default-pool" };
@@ -149,7 +149,7 @@ static bool is_region_name(const char *name)
 	unsigned int i;
 	size_t n;
 
-	/* those are the system heaps, whatever regions there are */
+	/* reserved for the system and the protected heaps */
 	if (is_taken(name) && strncmp(name, DEFAULT_NAME, strlen(DEFAULT_NAME)))
 		return false;
 
@@ -168,7 +168,7 @@ static bool is_region_name(const char *name)
 	return has_property(own, "compatible") || has_property(name, "compatible");
 }
 
-/* The rule, once more. Returns the name of the default region, or NULL. */
+/* Compute the expected names.  Return the default region's name, or NULL. */
 static char *expect(struct names *names, bool legacy, bool uncached)
 {
 	const long long cmdline = cmdline_cma();
@@ -186,12 +186,12 @@ static char *expect(struct names *names, bool legacy, bool uncached)
 		if (!is_region(e->d_name))
 			continue;
 		if (has_property(e->d_name, "linux,cma-default")) {
-			/* the command line has the last word, also for none */
+			/* cma= overrides the device tree, even cma=0 */
 			if (cmdline < 0)
 				region = strdup(e->d_name);
 			continue;
 		}
-		/* CMA knows regions by 63 characters */
+		/* a name of more than 63 characters gets no heap */
 		if (!is_taken(e->d_name) && strlen(e->d_name) < 64)
 			names_add(names, e->d_name);
 	}
@@ -201,7 +201,7 @@ static char *expect(struct names *names, bool legacy, bool uncached)
 		region = strdup("reserved");
 	if (region)
 		names_add(names, DEFAULT_NAME);
-	/* own names, then old ones, then the same of uncached heaps */
+	/* current names, then the old one, then those of uncached heaps */
 	nr = names->nr;
 	old = region && legacy && !is_taken(region);
 	if (old && !names_have(names, region))
@@ -214,7 +214,7 @@ static char *expect(struct names *names, bool legacy, bool uncached)
 	return region;
 }
 
-/* Does the first heap that can be opened take a command of another kind? */
+/* Does the first heap that can be opened accept a command of another type? */
 static bool takes_any_command(void)
 {
 	struct dma_heap_allocation_data data = {};
@@ -260,7 +260,7 @@ FIXTURE_SETUP(naming)
 	if (!config_line("CONFIG_DMABUF_HEAPS_CMA_LEGACY=y") &&
 	    !config_line("# CONFIG_DMABUF_HEAPS_CMA_LEGACY is not set"))
 		SKIP(return, "this kernel has an older rule for the names of CMA heaps");
-	/* so do some that have the option: they take any command for the allocation */
+	/* some older kernels have the option, but accept any command type */
 	if (takes_any_command())
 		SKIP(return, "this kernel has an older rule for the names of CMA heaps");
 	if (cmdline_cma() < 0 && !config_line("CONFIG_CMA_SIZE_SEL_MBYTES=y"))
@@ -271,7 +271,7 @@ FIXTURE_SETUP(naming)
 
 	dir = opendir(HEAP_DIR);
 	while (dir && (e = readdir(dir))) {
-		/* others may have heaps of their own, by names that regions don't have */
+		/* ignore heaps with names that no region has */
 		if (is_region_name(e->d_name))
 			names_add(&self->found, e->d_name);
 	}
@@ -290,7 +290,7 @@ FIXTURE_TEARDOWN(naming)
 	free(self->region);
 }
 
-/* Those heaps and no others. */
+/* All expected heaps exist, and no others. */
 TEST_F(naming, nodes)
 {
 	unsigned int i;
@@ -334,7 +334,7 @@ static char *kernel_log(void)
 	return log;
 }
 
-/* What should have a heap and has none is in the log, and nothing else. */
+/* The log names the regions that should have a heap and have none. */
 TEST_F(naming, messages)
 {
 	char text[NAME_MAX + 64], *log = kernel_log();
@@ -366,7 +366,7 @@ TEST_F(naming, messages)
 	free(log);
 }
 
-/* Each of them allocates. */
+/* Each heap can allocate. */
 TEST_F(naming, allocate)
 {
 	unsigned int i, opened = 0, full = 0;
@@ -381,7 +381,7 @@ TEST_F(naming, allocate)
 		buf = heap_alloc(heap, 4096);
 		/* others may have taken all of a region */
 		full += buf < 0 && errno == ENOMEM;
-		/* not expected: a skip would make up for it */
+		/* not EXPECT: a skip later would hide the failure */
 		ASSERT_TRUE(buf >= 0 || errno == ENOMEM) {
 			TH_LOG("%s: %s", self->found.name[i], strerror(errno));
 		}
@@ -394,7 +394,7 @@ TEST_F(naming, allocate)
 		SKIP(return, "%u heaps have nothing to give", full);
 }
 
-/* The old name is one of the same heap, and counts where the heap does. */
+/* The old name refers to the same heap, and shows the same counters. */
 TEST_F(naming, old_name)
 {
 	unsigned long long before, after, alias;
@@ -411,7 +411,7 @@ TEST_F(naming, old_name)
 	if (buf < 0 && errno == ENOMEM)
 		SKIP(return, "heap %s has nothing to give", self->region);
 	ASSERT_LE(0, buf);
-	/* not expected: a skip would make up for it */
+	/* not EXPECT: a skip later would hide the failure */
 	ASSERT_STREQ(DEFAULT_NAME, buffer_heap(buf));
 	close(buf);
 	if (!heap_counter(DEFAULT_NAME, "bytes", &before))
@@ -448,7 +448,7 @@ static bool cma_debug(const char *region, const char *what, unsigned long long *
 	return ok;
 }
 
-/* Why an allocation fails can be looked up: no free run is that long. */
+/* An allocation longer than the longest free run in debugfs fails. */
 TEST_F(naming, largest_free_run)
 {
 	const long page = sysconf(_SC_PAGESIZE);

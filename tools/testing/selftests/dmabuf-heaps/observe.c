@@ -36,8 +36,8 @@ static void own_end(struct __test_metadata *_metadata, FIXTURE_DATA(heap) * self
 }
 
 /*
- * A length that no heap can give, or 0: a heap may take what there is before it
- * says so, and a kernel of 32 bits does not even ask it.
+ * A length that no heap can allocate, or 0: a heap may use all memory before it
+ * fails, and a 32-bit kernel refuses the length before that.
  */
 static unsigned long long too_much(void)
 {
@@ -62,7 +62,7 @@ static struct counters counters(struct __test_metadata *_metadata, const char *h
 	return c;
 }
 
-/* Buffers count as long as anybody holds them, in whatever way. */
+/* Buffers are counted while an fd or a mapping holds them. */
 TEST_F(heap, counters)
 {
 	const unsigned long long len = 3 * self->page;
@@ -81,12 +81,12 @@ again:
 	mapped = counters(_metadata, self->name);
 	munmap(map, len);
 	after = counters(_metadata, self->name);
-	/* what is too much for the heap is a failure, what is nonsense is not */
+	/* too large a length is a failure, an invalid one is not */
 	if (too_much())
 		EXPECT_ERRNO(ENOMEM, heap_alloc(self->heap, too_much()));
 	EXPECT_ERRNO(EINVAL, heap_alloc(self->heap, 0));
 	failed = counters(_metadata, self->name);
-	/* if somebody else came between, the next time nobody may */
+	/* retry if others used the heap meanwhile */
 	if ((held.buffers != before.buffers + 1 || held.bytes != before.bytes + len ||
 	     mapped.bytes != held.bytes || after.bytes != before.bytes ||
 	     after.peak != held.peak || after.failures != before.failures ||
@@ -141,7 +141,7 @@ TEST_F(heap, properties)
 		if (!strcmp(self->name, known[i].heap))
 			properties = known[i].properties;
 	}
-	/* what other heaps have is not known */
+	/* the properties of other heaps are unknown */
 	EXPECT_NE(NULL, strstr(text, properties)) {
 		TH_LOG("%s", text);
 	}
@@ -166,7 +166,7 @@ static bool next_event(FILE *trace, const char *heap, unsigned long long len, in
 	return false;
 }
 
-/* One event an allocation, with what became of it. */
+/* Each allocation causes one event, with its result. */
 TEST_F(heap, tracepoint)
 {
 	const unsigned long long len = 5 * self->page, huge = too_much();
@@ -197,7 +197,7 @@ TEST_F(heap, tracepoint)
 	if (huge)
 		EXPECT_ERRNO(ENOMEM, heap_alloc(self->heap, huge));
 	ASSERT_EQ(1, pwrite(self->own.fd, "0", 1, 0));
-	/* nobody looks any more */
+	/* the event is disabled */
 	ret = heap_alloc(self->heap, len);
 	ASSERT_LE(0, ret);
 	close(ret);
@@ -223,7 +223,7 @@ TEST_F(heap, tracepoint)
 	fclose(trace);
 }
 
-/* How many lines of the trace have both? */
+/* Number of lines of the trace that contain both strings */
 static int count_events(const char *instance, const char *a, const char *b)
 {
 	char line[1024];
@@ -240,7 +240,7 @@ static int count_events(const char *instance, const char *a, const char *b)
 	return n;
 }
 
-/* A buffer comes and goes under one number, and goes with its last user. */
+/* Allocation and release have the same inode number; release is at the end. */
 TEST_F(heap, release_tracepoint)
 {
 	const unsigned long long len = 7 * self->page;

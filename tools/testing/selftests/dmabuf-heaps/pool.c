@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The page pool of the system heaps: whoever gets pages of an earlier buffer cannot tell,
- * and the memory in the pool is there for everybody else.
+ * The page pool of the system heaps: reused pages are zero, and memory in the
+ * pool is available to others.
  */
 
 #define _GNU_SOURCE
@@ -33,7 +33,7 @@ static bool booted_with(const char *argument)
 	return strstr(line, argument);
 }
 
-/* Chunks that the pool has, or -1 when it cannot be asked. */
+/* Number of chunks in the pool, or -1 if that is unknown */
 static long pool_chunks(void)
 {
 	unsigned long clean, dirty;
@@ -41,7 +41,7 @@ static long pool_chunks(void)
 	char line[128];
 	FILE *f;
 
-	/* with these there is none, whatever debugfs shows */
+	/* with these options there is no pool, whatever debugfs shows */
 	if (booted_with("debug_pagealloc=on") || booted_with("page_poison=on"))
 		return -1;
 	f = fopen(DEBUGFS "chunks", "re");
@@ -56,7 +56,7 @@ static long pool_chunks(void)
 	return sum;
 }
 
-/* How often something happened to chunks since boot, or -1; @event is its column. */
+/* Number of events since boot, or -1; @event is a column of the file. */
 static long pool_events(const char *event)
 {
 	char line[256], *word, *save;
@@ -80,16 +80,13 @@ static long pool_events(const char *event)
 	return column ? sum : -1;
 }
 
-/* All that others can have, whether it is in the pool or not. */
+/* Memory that others can have, including the pool */
 static unsigned long long available(void)
 {
 	return mem_bytes("MemAvailable");
 }
 
-/*
- * So much may be missing that nobody has: free pages on the lists of each CPU are not
- * counted as free.
- */
+/* Tolerance: free pages on per-CPU lists do not count as free. */
 static unsigned long long some_memory(void)
 {
 	return mem_bytes("MemTotal") / 32;
@@ -105,8 +102,8 @@ static uint64_t next(uint64_t *state)
 }
 
 /*
- * Get a buffer, see that all of it is zero, and leave it full of something else.
- * The fd, or -1 with errno set; EBADMSG says that somebody's data was in it.
+ * Allocate a buffer, check that it is zero, and fill it.  Return the fd, or -1
+ * with errno set: EBADMSG if there was data of others in it.
  */
 static int use_buffer(int heap, size_t len)
 {
@@ -139,7 +136,7 @@ static int use_buffer(int heap, size_t len)
 FIXTURE(pool)
 {
 	int heap;
-	/* the parameter as it was, if it was changed */
+	/* the original parameter, if it was changed */
 	char percent[16];
 };
 
@@ -164,7 +161,7 @@ FIXTURE_SETUP(pool)
 	if (buf < 0)
 		SKIP(return, "%s has no memory: %s", variant->heap, strerror(errno));
 	close(buf);
-	/* so that there is a pool, whoever wanted none */
+	/* enable the pool, if permitted */
 	fd = may_disrupt() ? open(PERCENT, O_RDONLY | O_CLOEXEC) : -1;
 	if (fd >= 0) {
 		if (read(fd, self->percent, sizeof(self->percent) - 1) <= 0 ||
@@ -182,7 +179,7 @@ FIXTURE_TEARDOWN(pool)
 		close(self->heap);
 }
 
-/* Buffers of any size, one after the other and several at a time */
+/* Buffers of any size are zero, one after the other and several at a time. */
 TEST_F_TIMEOUT(pool, zeroed, 300)
 {
 	const long page = sysconf(_SC_PAGESIZE);
@@ -198,7 +195,7 @@ TEST_F_TIMEOUT(pool, zeroed, 300)
 		ASSERT_GE(bufs[slot], 0) {
 			TH_LOG("buffer %u: %s", i, strerror(errno));
 		}
-		/* and give the kernel the time to clear some of it */
+		/* give the kernel time to clear some chunks */
 		if (i % 20 == 19)
 			usleep(50000);
 	}
@@ -206,7 +203,7 @@ TEST_F_TIMEOUT(pool, zeroed, 300)
 		close(bufs[slot]);
 }
 
-/* What another process left behind, which was killed */
+/* Buffers have no data of a process that was killed. */
 TEST_F_TIMEOUT(pool, other_process, 300)
 {
 	int i, status, buf, pipes[2];
@@ -239,7 +236,7 @@ TEST_F_TIMEOUT(pool, other_process, 300)
 	}
 }
 
-/* A buffer that is gone is memory to be had: at once, and free after some seconds. */
+/* Freed buffers are available memory at once, and free after some seconds. */
 TEST_F_TIMEOUT(pool, given_back, 300)
 {
 	const unsigned long long slack = some_memory();
@@ -256,14 +253,14 @@ TEST_F_TIMEOUT(pool, given_back, 300)
 	buf = use_buffer(self->heap, 2 * slack / MIB * MIB);
 	ASSERT_GE(buf, 0);
 	close(buf);
-	/* half of what can be reclaimed does not count, or as much as a zone keeps free */
+	/* MemAvailable does not count all memory that can be reclaimed */
 	EXPECT_GE(available() + slack + slack / 2, available_before);
 	for (i = 0; i < 100 && mem_bytes("MemFree") + slack < free_before; i++)
 		usleep(100000);
 	EXPECT_GE(mem_bytes("MemFree") + slack, free_before);
 }
 
-/* Draining leaves nothing. */
+/* Draining empties the pool. */
 TEST_F_TIMEOUT(pool, drained, 300)
 {
 	const unsigned long long slack = some_memory();
@@ -286,7 +283,7 @@ TEST_F_TIMEOUT(pool, drained, 300)
 	EXPECT_GE(mem_bytes("MemFree") + slack, before);
 }
 
-/* The administrator can do without, and then nothing is kept. */
+/* With heap_pool.percent=0, the pool keeps nothing. */
 TEST_F_TIMEOUT(pool, switched_off, 300)
 {
 	int buf;
@@ -342,8 +339,8 @@ static bool take_memory(size_t len)
 }
 
 /*
- * Somebody who wants more than is free gets what was in buffers, and nobody is killed
- * for it.
+ * A process that needs more than the free memory gets that in the pool, without
+ * the OOM killer.
  */
 TEST_F_TIMEOUT(pool, reclaimed, 300)
 {
@@ -378,7 +375,7 @@ TEST_F_TIMEOUT(pool, reclaimed, 300)
 		if (!take_memory(available() - left) || write(ready[1], "x", 1) != 1 ||
 		    read(go[0], &c, 1) != 1)
 			_exit(1);
-		/* Half of what was in them as well, and more if that was free without. */
+		/* Use half of the pool, and more until the shrinker ran. */
 		for (taken = 0; taken < left + nr * 8 * MIB; taken += MIB) {
 			if (taken >= left + nr * 4 * MIB &&
 			    (shrunk < 0 || pool_events("shrunk") != shrunk))
@@ -395,7 +392,7 @@ TEST_F_TIMEOUT(pool, reclaimed, 300)
 	EXPECT_EQ(1, write(go[1], "x", 1));
 	ASSERT_EQ(pid, waitpid(pid, &status, 0));
 	EXPECT_EQ(0, status);
-	/* unless this machine is so slow that chunks were old before */
+	/* unless chunks were too old before, on a slow machine */
 	if (shrunk >= 0 && pool_events("aged") == aged)
 		EXPECT_GT(pool_events("shrunk"), shrunk);
 	close(ready[0]);

@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Everything at once for a while: processes with threads that allocate, map,
- * share and drop buffers of all heaps, and are killed in the middle of it; memory
- * that becomes scarce and is there again; a CPU that comes and goes.  In the end
- * nothing is left of it.
+ * Stress test: processes with threads allocate, map, share and drop buffers of
+ * all heaps, and are killed meanwhile; memory becomes scarce and is freed
+ * again; a CPU goes offline and online.  In the end nothing is left.
  *
- * DMABUF_STRESS_SECONDS is for how long; without it, nothing is done.  Memory is
- * made scarce and a CPU is switched off with DMABUF_DISRUPT=1 only.
+ * DMABUF_STRESS_SECONDS sets the duration; without it, the test is skipped.
+ * Memory is made scarce and a CPU is switched off with DMABUF_DISRUPT=1 only.
  */
 
 #define _GNU_SOURCE
@@ -32,14 +31,14 @@ struct heap {
 	/* not an alias */
 	char own_name[256];
 	int fd;
-	/* buffers of others, before; all ones when nobody tells */
+	/* buffers before the test; all ones if unknown */
 	unsigned long long buffers;
 };
 
 /* What the processes have done, in memory that they share. */
 struct done {
 	unsigned long allocs, failures, maps, kills, switches;
-	/* contents that were not as they must be, and errnos that nobody expects */
+	/* wrong contents, and unexpected errnos */
 	unsigned long wrong, errors;
 };
 
@@ -62,7 +61,7 @@ static void count(unsigned long *what)
 	__atomic_fetch_add(what, 1, __ATOMIC_RELAXED);
 }
 
-/* A buffer's life, of which any part may be left out. */
+/* Allocate, map, use and free a buffer, with random steps. */
 static void one_buffer(unsigned int *seed)
 {
 	static const unsigned int kib[] = { 4, 8, 64, 256, 1024, 2048, 4096 };
@@ -77,7 +76,7 @@ static void one_buffer(unsigned int *seed)
 
 	if (rand_r(seed) % 4 == 0)
 		size += page * (rand_r(seed) % 16);
-	/* what is said of the buffer is true of it */
+	/* round up, as the heap does */
 	size = (size + page - 1) & ~(page - 1);
 	buf = heap_alloc(heap->fd, size);
 	if (buf < 0) {
@@ -147,7 +146,7 @@ static void worker(unsigned int seed)
 	unsigned int i;
 
 	for (i = 0; i < THREADS; i++) {
-		/* with memory as scarce as this, fewer will do */
+		/* if memory is scarce, use fewer threads */
 		if (pthread_create(&threads[i], NULL, worker_thread,
 				   (void *)(uintptr_t)(seed * THREADS + i)))
 			break;
@@ -157,7 +156,7 @@ static void worker(unsigned int seed)
 	_exit(0);
 }
 
-/* 0 when there is no memory for one more. */
+/* Return 0 if there is not enough memory for another one. */
 static pid_t start_worker(unsigned int seed)
 {
 	pid_t pid = fork();
@@ -170,7 +169,7 @@ static pid_t start_worker(unsigned int seed)
 	return pid < 0 ? 0 : pid;
 }
 
-/* Takes most of what is free, lets it go, and again. */
+/* Use most of the available memory and free it, repeatedly. */
 static void pressure(void)
 {
 	const size_t page = sysconf(_SC_PAGESIZE);
@@ -218,7 +217,7 @@ static bool write_cpu(char c)
 	return ok;
 }
 
-/* A CPU goes away for a moment, and is there again whatever it takes. */
+/* Switch a CPU off for a moment; try hard to switch it on again. */
 static bool switch_cpu(void)
 {
 	int i;
@@ -303,7 +302,7 @@ TEST_F_TIMEOUT(stress, everything, 36000)
 		pids[i] = start_worker(++n);
 	while (now() < deadline) {
 		usleep(150000);
-		/* one dies, whatever it is doing, and another takes its place */
+		/* kill a worker, and start another one */
 		i = n % PROCESSES;
 		if (pids[i]) {
 			kill(pids[i], SIGKILL);
@@ -313,7 +312,7 @@ TEST_F_TIMEOUT(stress, everything, 36000)
 		pids[i] = start_worker(++n);
 		if (disrupt && n % 3 == 0 && switch_cpu())
 			count(&done->switches);
-		/* a timeout ends the harness, and the workers go with us */
+		/* a timeout ended the harness; the workers exit with us */
 		if (getppid() != harness)
 			_exit(1);
 	}
@@ -323,7 +322,7 @@ TEST_F_TIMEOUT(stress, everything, 36000)
 		waitpid(pids[i], &status, 0);
 		EXPECT_EQ(0, status);
 	}
-	/* it may have been the first to die, as it asked for */
+	/* the OOM killer may have killed it */
 	if (disrupt) {
 		waitpid(hog, &status, 0);
 		EXPECT_TRUE(status == 0 || (WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL));
@@ -337,7 +336,7 @@ TEST_F_TIMEOUT(stress, everything, 36000)
 	EXPECT_LT(0, done->kills);
 	EXPECT_EQ(0, done->wrong);
 	EXPECT_EQ(0, done->errors);
-	/* children of those that were killed may be there for a moment */
+	/* children of killed workers may exit a moment later */
 	for (i = 0; i < nr_heaps; i++) {
 		for (tries = 0; heaps[i].buffers != ~0ULL && tries < 250; tries++) {
 			ASSERT_TRUE(heap_counter(heaps[i].name, "buffers", &buffers));
@@ -354,7 +353,7 @@ TEST_F_TIMEOUT(stress, everything, 36000)
 	}
 	if (!disrupt)
 		return;
-	/* CPUs keep some free pages for themselves, which do not count as free */
+	/* free pages on per-CPU lists do not count as available */
 	for (tries = 0; tries < 200; tries++) {
 		after = mem_bytes("MemAvailable");
 		if (after >= before - before / 8)
