@@ -44,7 +44,7 @@
  * - Each attachment has its own copy of the scatterlist, which is mapped with
  *   the DMA attributes of the buffer. The mapping for a device that only writes
  *   is DMA_BIDIRECTIONAL, to preserve data that the CPU has written, unless the
- *   buffer has DMA_ATTR_SKIP_CPU_SYNC.
+ *   buffer has DMA_ATTR_SKIP_CPU_SYNC or DMA_ATTR_UNCACHED.
  * - A CPU access waits for the fences of the buffer, then syncs every mapping
  *   in the direction of the mapping. After a CPU access that only reads, it
  *   syncs a bidirectional mapping DMA_FROM_DEVICE, to preserve data that the
@@ -175,7 +175,8 @@ static struct sg_table *dma_heap_buffer_map(struct dma_buf_attachment *attachmen
 	dma_resv_assert_held(attachment->dmabuf->resv);
 
 	/* Preserve what the CPU wrote, see DOC: heap buffers. */
-	if (dir == DMA_FROM_DEVICE && !(buffer->dma_attrs & DMA_ATTR_SKIP_CPU_SYNC))
+	if (dir == DMA_FROM_DEVICE &&
+	    !(buffer->dma_attrs & (DMA_ATTR_SKIP_CPU_SYNC | DMA_ATTR_UNCACHED)))
 		dir = DMA_BIDIRECTIONAL;
 
 	if (a->nr_maps) {
@@ -262,7 +263,7 @@ static int dma_heap_buffer_end_cpu_access(struct dma_buf *dmabuf, enum dma_data_
 
 	if (is_write_combined(buffer)) {
 		/* Drain write-combining buffers before a device is started. */
-		wmb();
+		mb();
 		return 0;
 	}
 

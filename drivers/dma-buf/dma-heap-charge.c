@@ -238,6 +238,8 @@ void dma_heap_count_pages(const struct dma_heap_buffer *buffer, bool add)
 
 	if (!dma_heap_is_memory(buffer->heap) && !dma_heap_is_set_aside(buffer->heap))
 		return;
+	if (dma_heap_properties(buffer->heap) & DMA_HEAP_PROTECTED)
+		return;
 
 	for_each_sgtable_sg(&buffer->table, sg, i) {
 		if (page_pgdat(sg_page(sg)) != pgdat && nr) {

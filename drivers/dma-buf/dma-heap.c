@@ -56,7 +56,8 @@
  *
  * - A call of the heap's allocate or get_info operation. dma_heap_remove()
  *   waits until it returns. Later calls fail with -ENODEV. dma_heap_remove()
- *   does not wait for copies from and to userspace, which userspace can block.
+ *   does not wait for copies from and to userspace, which userspace can block,
+ *   except for a read of the heap's debugfs file, by root.
  * - An open file of the heap's device node. It stays open, and its ioctls fail
  *   with -ENODEV. It holds struct dma_heap, which belongs to the core, but not
  *   the owner: the owner's module can be unloaded.
@@ -278,7 +279,7 @@ static struct dma_buf *dma_heap_allocate(struct dma_heap *heap, size_t size,
 			return dmabuf;
 		}
 		/* there is nowhere to keep the charge */
-		pr_err_once("%s: allocate must use dma_heap_buffer_export()\n", heap->name);
+		pr_err_once("%s: allocate must use dma_heap_buffer_export()\n", dev_name(&heap->dev));
 		dma_buf_put(dmabuf);
 		dmabuf = ERR_PTR(-EINVAL);
 	}
@@ -552,7 +553,7 @@ static long dma_heap_ioctl(struct file *file, unsigned int cmd, unsigned long ar
 	struct dma_heap *heap = file->private_data;
 	void __user *argp = (void __user *)arg;
 
-	if (READ_ONCE(heap->removed))
+	if (READ_ONCE(heap->removed) || READ_ONCE(heap->real->removed))
 		return -ENODEV;
 
 	switch (cmd & ~IOCSIZE_MASK) {
@@ -903,7 +904,7 @@ EXPORT_SYMBOL_NS_GPL(__dma_heap_add, "DMA_BUF_HEAP");
 
 /**
  * dma_heap_add_alias() - add another name for a heap
- * @heap: the heap, as dma_heap_add() returned it
+ * @heap: a heap or an alias, which the caller has not removed
  * @name: the name; not used after the call
  *
  * For a heap that programs open by an old name. The alias has its own device
@@ -916,7 +917,7 @@ EXPORT_SYMBOL_NS_GPL(__dma_heap_add, "DMA_BUF_HEAP");
  *
  * Context: Process context. May sleep.
  * Return: The alias, for dma_heap_remove() only, or an error pointer: -EINVAL
- * when the name is invalid; -ENODEV when @heap was removed; -EEXIST when a heap
+ * when the name is invalid; -ENODEV when @heap is an alias of a removed heap; -EEXIST when a heap
  * or an alias has the name; -ENOSPC when there are 128 of them; -ENOMEM; or an
  * error of adding the device.
  */
@@ -1002,7 +1003,6 @@ struct dma_buf *dma_heap_export(struct dma_heap *heap,
 
 	return dmabuf;
 }
-EXPORT_SYMBOL_IF_KUNIT(dma_heap_export);
 
 /* Drop a buffer's reference to its heap, which may release the heap. */
 void dma_heap_unexport(struct dma_heap *heap, size_t size)
@@ -1010,7 +1010,6 @@ void dma_heap_unexport(struct dma_heap *heap, size_t size)
 	dma_heap_uncount_buffer(heap, size);
 	kref_put(&heap->users, dma_heap_release);
 }
-EXPORT_SYMBOL_IF_KUNIT(dma_heap_unexport);
 
 #if IS_ENABLED(CONFIG_KUNIT)
 dev_t dma_heap_kunit_devt(struct dma_heap *heap)

@@ -8,6 +8,7 @@
 #include <kunit/test.h>
 
 #include <linux/atomic.h>
+#include <linux/cc_platform.h>
 #include <linux/dma-buf.h>
 #include <linux/dma-heap.h>
 #include <linux/dma-mapping.h>
@@ -291,6 +292,9 @@ static void tee_heap_bounce(struct kunit *test)
 	struct device *dev;
 	struct sg_table *sgt;
 	unsigned int i;
+
+	if (cc_platform_has(CC_ATTR_GUEST_MEM_ENCRYPT))
+		kunit_skip(test, "devices of a confidential guest cannot access private memory");
 
 	dev = kunit_device_register(test, "kunit-tee-importer");
 	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, dev);

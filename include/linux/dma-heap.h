@@ -46,8 +46,9 @@ struct dma_heap_ops {
 	 *
 	 * The core has set the properties, the restrictions, the size to
 	 * &dma_heap_export_info.size, and the granule to the page size. The
-	 * heap sets the free memory, or the size to 0 if it cannot. Several
-	 * calls may run at a time. Optional: without it, the size is 0.
+	 * heap sets free, largest and address_bits, or the size to 0 if it
+	 * cannot. Several calls may run at a time. Optional: without it, the
+	 * size is 0.
 	 *
 	 * Context: Process context. May sleep. dma_heap_remove() waits for it.
 	 */

@@ -307,7 +307,9 @@ static void __init cma_heap_add_legacy_name(struct cma *cma, bool uncached)
 	struct dma_heap *alias;
 
 	if (!name) {
-		pr_info("the default heap cannot have the name %s as well\n", cma_get_name(cma));
+		if (!uncached && strcmp(cma_get_name(cma), CMA_HEAP_DEFAULT_NAME))
+			pr_info("the default heap cannot have the name %s as well\n",
+				cma_get_name(cma));
 		return;
 	}
 	cma_heap_full_name(full_name, name, uncached);

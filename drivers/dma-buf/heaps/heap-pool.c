@@ -340,7 +340,6 @@ VISIBLE_IF_KUNIT void heap_pool_clear_chunk(unsigned int kind, struct page *page
 	/* The last mappings may have marked the folio clean in the D-cache. */
 	flush_dcache_folio(page_folio(page));
 }
-EXPORT_SYMBOL_IF_KUNIT(heap_pool_clear_chunk);
 
 /* Take a chunk off the list for each entry of the table, and free these. */
 static void restore_and_free(struct list_head *chunks, struct sg_table *table)
@@ -748,6 +747,7 @@ static unsigned long trim_some(struct heap_pool_node *node, unsigned int kind,
 	list_for_each_entry(page, &old, lru)
 		freed_chunk(kind, page, event);
 	heap_pool_give_back(kind, &old);
+	WRITE_ONCE(nr_left, nr_left + nr);
 
 	return nr;
 }
@@ -1089,9 +1089,9 @@ static unsigned long heap_pool_scan(struct shrinker *shrinker, struct shrink_con
  * Hold off the OOM killer while the work item or another task frees chunks:
  * reclaim does not wait for them. Do not wait here, because the work item may
  * need memory itself. Report freed pages instead, so that the allocation is
- * retried. Stop while no chunk becomes free for OOM_PATIENCE, and after
- * MAX_AGE: the memory may be useless to the task, and the pool may be refilled
- * meanwhile. Then free nothing until MAX_AGE has passed without a call: reclaim
+ * retried. Stop when these have freed no chunk for OOM_PATIENCE, whatever the
+ * notifier frees itself, and after MAX_AGE: the memory may be useless to the
+ * task, and the pool may be refilled meanwhile. Then free nothing until MAX_AGE has passed without a call: reclaim
  * gets what it can from the shrinker.
  */
 static int heap_pool_oom(struct notifier_block *nb, unsigned long unused, void *freed)
@@ -1229,8 +1229,12 @@ DEFINE_DEBUGFS_ATTRIBUTE(heap_pool_drain_fops, NULL, heap_pool_drain_set, "%llu\
 
 static void __init heap_pool_init_debugfs(void)
 {
-	struct dentry *dir = debugfs_create_dir("dma_heap_pool", NULL);
+	struct dentry *dir;
 
+	/* There is no pool. */
+	if (debug_pagealloc_enabled() || page_poisoning_enabled())
+		return;
+	dir = debugfs_create_dir("dma_heap_pool", NULL);
 	debugfs_create_file("chunks", 0444, dir, NULL, &heap_pool_chunks_fops);
 	debugfs_create_file("events", 0444, dir, NULL, &heap_pool_events_fops);
 	debugfs_create_file_unsafe("drain", 0200, dir, NULL, &heap_pool_drain_fops);
@@ -1242,7 +1246,6 @@ bool heap_pool_kunit_exists(void)
 {
 	return nodes && !debug_pagealloc_enabled() && !page_poisoning_enabled();
 }
-EXPORT_SYMBOL_IF_KUNIT(heap_pool_kunit_exists);
 
 /* Return the old value. */
 unsigned int heap_pool_kunit_set_percent(unsigned int new_percent)
@@ -1254,7 +1257,6 @@ unsigned int heap_pool_kunit_set_percent(unsigned int new_percent)
 
 	return old;
 }
-EXPORT_SYMBOL_IF_KUNIT(heap_pool_kunit_set_percent);
 
 unsigned long heap_pool_kunit_chunks(unsigned int kind, unsigned int order, bool clean)
 {
@@ -1267,7 +1269,6 @@ unsigned long heap_pool_kunit_chunks(unsigned int kind, unsigned int order, bool
 
 	return nr;
 }
-EXPORT_SYMBOL_IF_KUNIT(heap_pool_kunit_chunks);
 
 static unsigned long count_none(struct shrinker *shrinker, struct shrink_control *sc)
 {
@@ -1279,7 +1280,6 @@ void heap_pool_kunit_hide(bool hide)
 {
 	WRITE_ONCE(shrinker->count_objects, hide ? count_none : heap_pool_count);
 }
-EXPORT_SYMBOL_IF_KUNIT(heap_pool_kunit_hide);
 
 /* Keep chunks in their state until heap_pool_kunit_resume(). */
 void heap_pool_kunit_pause(void)
@@ -1288,7 +1288,6 @@ void heap_pool_kunit_pause(void)
 	disable_delayed_work_sync(&age_work);
 	oom_last = 0;
 }
-EXPORT_SYMBOL_IF_KUNIT(heap_pool_kunit_pause);
 
 /* All dirty chunks are clean when it returns. */
 void heap_pool_kunit_resume(void)
@@ -1304,13 +1303,11 @@ void heap_pool_kunit_resume(void)
 	enable_delayed_work(&age_work);
 	queue_delayed_work(free_wq, &age_work, AGE_INTERVAL);
 }
-EXPORT_SYMBOL_IF_KUNIT(heap_pool_kunit_resume);
 
 void heap_pool_kunit_age(void)
 {
 	trim(jiffies - MAX_AGE, AGED);
 }
-EXPORT_SYMBOL_IF_KUNIT(heap_pool_kunit_age);
 
 unsigned long heap_pool_kunit_count(int nid)
 {
@@ -1318,7 +1315,6 @@ unsigned long heap_pool_kunit_count(int nid)
 
 	return heap_pool_count(shrinker, &sc);
 }
-EXPORT_SYMBOL_IF_KUNIT(heap_pool_kunit_count);
 
 /* Return when the work item has freed its chunks. */
 unsigned long heap_pool_kunit_scan(int nid, unsigned long nr)
@@ -1330,7 +1326,6 @@ unsigned long heap_pool_kunit_scan(int nid, unsigned long nr)
 
 	return freed;
 }
-EXPORT_SYMBOL_IF_KUNIT(heap_pool_kunit_scan);
 
 /* Return the pages reported to the OOM killer. @leave: run the work item. */
 unsigned long heap_pool_kunit_oom(bool leave)
@@ -1347,20 +1342,17 @@ unsigned long heap_pool_kunit_oom(bool leave)
 
 	return freed;
 }
-EXPORT_SYMBOL_IF_KUNIT(heap_pool_kunit_oom);
 
 /* Switch the pool off, but do not drain it. */
 void heap_pool_kunit_stop(bool stop)
 {
 	WRITE_ONCE(stopped, stop);
 }
-EXPORT_SYMBOL_IF_KUNIT(heap_pool_kunit_stop);
 
 void heap_pool_kunit_pm_event(unsigned long event)
 {
 	heap_pool_pm_notify(NULL, event, NULL);
 }
-EXPORT_SYMBOL_IF_KUNIT(heap_pool_kunit_pm_event);
 #endif
 
 static int __init heap_pool_init_wq(void)

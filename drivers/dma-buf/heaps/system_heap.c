@@ -81,7 +81,7 @@ VISIBLE_IF_KUNIT int system_heap_set_page_decrypted(struct page *page)
 
 	ret = set_memory_decrypted((unsigned long)page_address(page), compound_nr(page));
 	if (ret)
-		pr_warn_ratelimited("cannot decrypt %zu bytes: %d\n", page_size(page), ret);
+		pr_warn_ratelimited("cannot decrypt %lu bytes, lost: %d\n", page_size(page), ret);
 
 	return ret;
 }
@@ -98,7 +98,7 @@ VISIBLE_IF_KUNIT int system_heap_set_page_encrypted(struct page *page)
 
 	ret = set_memory_encrypted((unsigned long)page_address(page), compound_nr(page));
 	if (ret)
-		pr_warn_ratelimited("cannot encrypt %zu bytes again, lost: %d\n",
+		pr_warn_ratelimited("cannot encrypt %lu bytes again, lost: %d\n",
 				    page_size(page), ret);
 
 	return ret;
@@ -130,7 +130,7 @@ static int system_heap_decrypt(struct sg_table *table)
 		if (ret)
 			break;
 		/* Decryption can change the contents of the page. */
-		clear_pages(page_address(sg_page(sg)), PFN_DOWN(sg->length));
+		memset(page_address(sg_page(sg)), 0, sg->length);
 		cond_resched();
 	}
 	if (!ret)

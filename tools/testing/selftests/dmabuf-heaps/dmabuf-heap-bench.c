@@ -38,10 +38,10 @@ static const char usage[] =
 "Measures on each HEAP of /dev/dma_heap, on \"udmabuf\" and on \"memfd\"; without\n"
 "any, on all of them.\n"
 "\n"
-"  -w WHAT   one of those below, may be given again; all of them without\n"
+"  -w WHAT   one of those below, may be given again; all but hog without\n"
 "  -s BYTES  size of the buffers, may be given again; 4096, 1M and 8M without\n"
 "  -n N      batches (101)\n"
-"  -b N      what is in a batch (1)\n"
+"  -b N      operations in a batch (1)\n"
 "  -d        fill each buffer with something before it is freed, and do not time that\n"
 "  -p MS     after each buffer that is freed, wait so many milliseconds\n"
 "  -j        JSON: a list of objects\n"
@@ -498,7 +498,7 @@ static unsigned int all_heaps(const char **names)
 	unsigned int n = 0;
 
 	while (dir && n < MAX_LIST - 2 && (e = readdir(dir))) {
-		if (e->d_name[0] != '.' && strncmp(e->d_name, "protected", 9))
+		if (e->d_name[0] != '.' && !heap_is_secret(e->d_name))
 			names[n++] = strdup(e->d_name);
 	}
 	if (dir)

@@ -285,6 +285,8 @@ TEST_F(heap, attributes)
 		     attribute(self->name, "alias_of"));
 	/* the heap has the same info under its own name */
 	heap = heap_open(self->own_name);
+	if (heap < 0 && (errno == EACCES || errno == EPERM))
+		SKIP(return, "cannot open heap %s", self->own_name);
 	ASSERT_LE(0, heap);
 	ASSERT_EQ(0, get_info(heap, &own));
 	EXPECT_EQ(info.properties, own.properties);

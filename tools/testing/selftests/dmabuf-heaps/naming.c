@@ -203,7 +203,7 @@ static char *expect(struct names *names, bool legacy, bool uncached)
 		names_add(names, DEFAULT_NAME);
 	/* current names, then the old one, then those of uncached heaps */
 	nr = names->nr;
-	old = region && legacy && !is_taken(region);
+	old = region && legacy && !is_taken(region) && strlen(region) < 63;
 	if (old && !names_have(names, region))
 		names_add(names, region);
 	for (i = 0; uncached && i < nr; i++)
@@ -400,7 +400,9 @@ TEST_F(naming, old_name)
 	unsigned long long before, after, alias;
 	int heap, buf, tries;
 
-	if (!self->region || !self->legacy || !strcmp(self->region, DEFAULT_NAME))
+	/* nor has a name that is taken, or too long for a heap */
+	if (!self->region || !self->legacy || is_taken(self->region) ||
+	    strlen(self->region) > 62)
 		SKIP(return, "the default region has no old name here");
 
 	heap = heap_open(self->region);

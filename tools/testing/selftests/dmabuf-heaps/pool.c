@@ -41,9 +41,6 @@ static long pool_chunks(void)
 	char line[128];
 	FILE *f;
 
-	/* with these options there is no pool, whatever debugfs shows */
-	if (booted_with("debug_pagealloc=on") || booted_with("page_poison=on"))
-		return -1;
 	f = fopen(DEBUGFS "chunks", "re");
 	if (!f)
 		return -1;
@@ -283,9 +280,16 @@ TEST_F_TIMEOUT(pool, drained, 300)
 	EXPECT_GE(mem_bytes("MemFree") + slack, before);
 }
 
+/* Did the pool refuse chunks, for example because memory is short? */
+static bool has_refused(long before)
+{
+	return !pool_chunks() && pool_events("refused") > before;
+}
+
 /* With heap_pool.percent=0, the pool keeps nothing. */
 TEST_F_TIMEOUT(pool, switched_off, 300)
 {
+	long refused = pool_events("refused");
 	int buf;
 
 	if (!may_disrupt())
@@ -296,6 +300,8 @@ TEST_F_TIMEOUT(pool, switched_off, 300)
 	buf = use_buffer(self->heap, 8 * MIB);
 	ASSERT_GE(buf, 0);
 	close(buf);
+	if (has_refused(refused))
+		SKIP(return, "the pool refused the chunks");
 	EXPECT_GT(pool_chunks(), 0);
 	EXPECT_TRUE(write_text(PERCENT, "0"));
 	EXPECT_EQ(0, pool_chunks());
@@ -310,7 +316,7 @@ TEST_F_TIMEOUT(pool, switched_off, 300)
 /* With init_on_free=1, chunks are cleared before they are in the pool. */
 TEST_F_TIMEOUT(pool, cleared_on_free, 300)
 {
-	long cleared;
+	long cleared, refused = pool_events("refused");
 	int buf;
 
 	if (!may_disrupt())
@@ -323,6 +329,8 @@ TEST_F_TIMEOUT(pool, cleared_on_free, 300)
 	buf = use_buffer(self->heap, 8 * MIB);
 	ASSERT_GE(buf, 0);
 	close(buf);
+	if (has_refused(refused))
+		SKIP(return, "the pool refused the chunks");
 	EXPECT_GT(pool_chunks(), 0);
 	usleep(500000);
 	EXPECT_EQ(cleared, pool_events("cleared"));
