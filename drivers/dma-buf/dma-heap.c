@@ -958,8 +958,8 @@ EXPORT_SYMBOL_NS_GPL(dma_heap_add_alias, "DMA_BUF_HEAP");
  * lifetime.
  *
  * Context: Process context. May sleep for the time it takes to charge and
- * allocate a buffer. The caller must not hold a lock that the allocate or the
- * get_info operation takes.
+ * allocate a buffer, and to read the heap's debugfs file. The caller must not
+ * hold a lock that the allocate or the get_info operation takes.
  */
 void dma_heap_remove(struct dma_heap *heap)
 {

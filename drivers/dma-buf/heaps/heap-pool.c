@@ -187,7 +187,7 @@ static u64 oom_last;
 static u64 oom_progress;
 static unsigned long oom_left;
 
-/* Pages that free_leaving() has freed since boot, written under free_lock */
+/* Pages that the work items have freed since boot, written under free_lock */
 static unsigned long nr_left;
 
 /* The machine is about to sleep. */
@@ -889,8 +889,8 @@ static bool reclaim_from(int nid, gfp_t gfp, unsigned int order)
  * chunks of other kinds, orders or nodes.
  *
  * Context: Process context. May sleep.
- * Return: True if this or another task gave chunks back, so that the allocation
- * is worth another try.
+ * Return: True if the allocation is worth another try: this task gave a chunk
+ * back, or another task may have.
  */
 bool heap_pool_reclaim(gfp_t gfp, unsigned int order)
 {
@@ -1086,13 +1086,14 @@ static unsigned long heap_pool_scan(struct shrinker *shrinker, struct shrink_con
 }
 
 /*
- * Hold off the OOM killer while the work item or another task frees chunks:
- * reclaim does not wait for them. Do not wait here, because the work item may
+ * Hold off the OOM killer while the work items free chunks: reclaim does not
+ * wait for them. Do not wait here, because the work item may
  * need memory itself. Report freed pages instead, so that the allocation is
- * retried. Stop when these have freed no chunk for OOM_PATIENCE, whatever the
- * notifier frees itself, and after MAX_AGE: the memory may be useless to the
- * task, and the pool may be refilled meanwhile. Then free nothing until MAX_AGE has passed without a call: reclaim
- * gets what it can from the shrinker.
+ * retried. Stop when the work items have freed no chunk for OOM_PATIENCE,
+ * whatever the notifier frees itself, and after MAX_AGE: the memory may be
+ * useless to the task, and the pool may be refilled meanwhile. Then free nothing
+ * until MAX_AGE has passed without a call: reclaim gets what it can from the
+ * shrinker.
  */
 static int heap_pool_oom(struct notifier_block *nb, unsigned long unused, void *freed)
 {
