@@ -279,7 +279,8 @@ static struct dma_buf *dma_heap_allocate(struct dma_heap *heap, size_t size,
 			return dmabuf;
 		}
 		/* there is nowhere to keep the charge */
-		pr_err_once("%s: allocate must use dma_heap_buffer_export()\n", dev_name(&heap->dev));
+		pr_err_once("%s: allocate must use dma_heap_buffer_export()\n",
+			    dev_name(&heap->dev));
 		dma_buf_put(dmabuf);
 		dmabuf = ERR_PTR(-EINVAL);
 	}

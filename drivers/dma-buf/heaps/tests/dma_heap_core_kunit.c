@@ -152,7 +152,8 @@ static void dma_heap_core_foreign(struct kunit *test)
 
 	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, heap);
 	KUNIT_ASSERT_EQ(test, kunit_add_action_or_reset(test, heap_kunit_remove_heap, heap), 0);
-	KUNIT_EXPECT_PTR_EQ(test, dma_heap_buffer_alloc(heap, PAGE_SIZE, O_RDWR, 0), ERR_PTR(-EINVAL));
+	KUNIT_EXPECT_PTR_EQ(test, dma_heap_buffer_alloc(heap, PAGE_SIZE, O_RDWR, 0),
+			    ERR_PTR(-EINVAL));
 	dma_heap_kunit_counters(heap, &c);
 	KUNIT_EXPECT_EQ(test, c.buffers, 0);
 	KUNIT_EXPECT_EQ(test, c.failures, 1);
