@@ -262,10 +262,22 @@ static const struct dma_buf_ops foreign_ops = {
 	.release = foreign_release,
 };
 
+static struct dma_buf *foreign_allocate(struct dma_heap *heap, unsigned long len,
+					u32 fd_flags, u64 heap_flags)
+{
+	DEFINE_DMA_BUF_EXPORT_INFO(info);
+
+	info.ops = &foreign_ops;
+	info.size = len;
+	info.flags = fd_flags;
+	info.priv = heap;
+
+	return dma_buf_export(&info);
+}
+
 /* dma_heap_buffer_of() returns NULL for a dma-buf of another exporter. */
 static void dma_heap_buffer_whose(struct kunit *test)
 {
-	DEFINE_DMA_BUF_EXPORT_INFO(info);
 	struct fake_heap *fake = fake_heap(test);
 	struct dma_heap_buffer *buffer;
 	struct dma_buf *dmabuf;
@@ -274,13 +286,32 @@ static void dma_heap_buffer_whose(struct kunit *test)
 	KUNIT_ASSERT_NOT_NULL(test, buffer);
 	KUNIT_EXPECT_PTR_EQ(test, buffer->heap, fake->heap);
 
-	info.ops = &foreign_ops;
-	info.size = PAGE_SIZE;
-	info.flags = O_RDWR;
-	info.priv = fake;
-	dmabuf = dma_buf_export(&info);
+	dmabuf = foreign_allocate(fake->heap, PAGE_SIZE, O_RDWR, 0);
 	heap_kunit_put_later(test, dmabuf);
 	KUNIT_EXPECT_NULL(test, dma_heap_buffer_of(dmabuf));
+}
+
+static const struct dma_heap_ops foreign_heap_ops = {
+	.allocate = foreign_allocate,
+};
+
+/* A heap that exports its buffers itself gets an error: nothing would uncharge them. */
+static void dma_heap_buffer_foreign(struct kunit *test)
+{
+	const struct dma_heap_export_info info = {
+		.name = "kunit-foreign",
+		.ops = &foreign_heap_ops,
+	};
+	struct dma_heap *heap = dma_heap_add(&info);
+	struct dma_heap_counters c;
+
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, heap);
+	KUNIT_ASSERT_EQ(test, kunit_add_action_or_reset(test, heap_kunit_remove_heap, heap), 0);
+	KUNIT_EXPECT_PTR_EQ(test, dma_heap_buffer_alloc(heap, PAGE_SIZE, O_RDWR, 0),
+			    ERR_PTR(-EINVAL));
+	dma_heap_kunit_counters(heap, &c);
+	KUNIT_EXPECT_EQ(test, c.buffers, 0);
+	KUNIT_EXPECT_EQ(test, c.failures, 1);
 }
 
 struct layout {
@@ -1265,6 +1296,7 @@ static struct kunit_case dma_heap_buffer_cases[] = {
 	KUNIT_CASE(dma_heap_buffer_write_combined),
 	KUNIT_CASE(dma_heap_buffer_release),
 	KUNIT_CASE(dma_heap_buffer_whose),
+	KUNIT_CASE(dma_heap_buffer_foreign),
 	KUNIT_CASE_PARAM(dma_heap_buffer_vmap, layouts_gen_params),
 	KUNIT_CASE(dma_heap_buffer_vmap_fails),
 	KUNIT_CASE(dma_heap_buffer_vmap_too_large),

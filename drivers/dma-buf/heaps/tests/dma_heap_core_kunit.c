@@ -102,63 +102,6 @@ static void dma_heap_core_length(struct kunit *test)
 		fake_put(dmabuf);
 }
 
-static struct sg_table *foreign_map(struct dma_buf_attachment *attachment,
-				    enum dma_data_direction dir)
-{
-	return ERR_PTR(-EOPNOTSUPP);
-}
-
-static void foreign_unmap(struct dma_buf_attachment *attachment, struct sg_table *sgt,
-			  enum dma_data_direction dir)
-{
-}
-
-static void foreign_release(struct dma_buf *dmabuf)
-{
-}
-
-static const struct dma_buf_ops foreign_buffer_ops = {
-	.map_dma_buf = foreign_map,
-	.unmap_dma_buf = foreign_unmap,
-	.release = foreign_release,
-};
-
-static struct dma_buf *foreign_allocate(struct dma_heap *heap, unsigned long len,
-					u32 fd_flags, u64 heap_flags)
-{
-	DEFINE_DMA_BUF_EXPORT_INFO(info);
-
-	info.ops = &foreign_buffer_ops;
-	info.size = len;
-	info.flags = fd_flags;
-	info.priv = heap;
-
-	return dma_buf_export(&info);
-}
-
-static const struct dma_heap_ops foreign_ops = {
-	.allocate = foreign_allocate,
-};
-
-/* A heap that exports buffers of its own gets an error: nothing would uncharge them. */
-static void dma_heap_core_foreign(struct kunit *test)
-{
-	const struct dma_heap_export_info info = {
-		.name = "kunit-foreign",
-		.ops = &foreign_ops,
-	};
-	struct dma_heap *heap = dma_heap_add(&info);
-	struct dma_heap_counters c;
-
-	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, heap);
-	KUNIT_ASSERT_EQ(test, kunit_add_action_or_reset(test, heap_kunit_remove_heap, heap), 0);
-	KUNIT_EXPECT_PTR_EQ(test, dma_heap_buffer_alloc(heap, PAGE_SIZE, O_RDWR, 0),
-			    ERR_PTR(-EINVAL));
-	dma_heap_kunit_counters(heap, &c);
-	KUNIT_EXPECT_EQ(test, c.buffers, 0);
-	KUNIT_EXPECT_EQ(test, c.failures, 1);
-}
-
 struct flags_case {
 	const char *desc;
 	u32 fd_flags;
@@ -1134,7 +1077,6 @@ static struct kunit_case dma_heap_core_cases[] = {
 	KUNIT_CASE(dma_heap_core_info),
 	KUNIT_CASE(dma_heap_core_heap_info),
 	KUNIT_CASE(dma_heap_core_reasons),
-	KUNIT_CASE(dma_heap_core_foreign),
 	KUNIT_CASE(dma_heap_core_buffer_stays),
 	KUNIT_CASE(dma_heap_core_alias),
 	KUNIT_CASE(dma_heap_core_alias_open),
