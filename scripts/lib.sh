@@ -286,22 +286,25 @@ variant() {
 	esac
 }
 
+# compiler: of the variant chosen last; V_LLVM is empty, or the suffix of clang's tools
+compiler() { if [ -n "${V_LLVM:-}" ]; then echo "clang$V_LLVM"; else echo "${V_CROSS}gcc"; fi; }
+
 # kmake SOURCE OBJECTS ARGS...: make for the variant chosen last
 kmake() {
 	local src=$1 obj=$2
 	shift 2
 
-	make -C "$src" O="$obj" ARCH="$V_ARCH" CROSS_COMPILE="$V_CROSS" \
-		CC="ccache ${V_CROSS}gcc" -j"$JOBS" "$@"
+	make -C "$src" O="$obj" ARCH="$V_ARCH" CROSS_COMPILE="$V_CROSS" ${V_LLVM:+LLVM="$V_LLVM"} \
+		CC="ccache $(compiler)" -j"$JOBS" "$@"
 }
 
-# configure SOURCE OBJECTS FRAGMENT...: tinyconfig plus fragments, of which the
-# last word on a symbol counts; each must be set as asked in the end
+# configure SOURCE OBJECTS FRAGMENT...: tinyconfig (or V_CONFIG) plus fragments, of
+# which the last word on a symbol counts; each must be set as asked in the end
 configure() {
 	local src=$1 obj=$2 want bad=''
 	shift 2
 
-	kmake "$src" "$obj" tinyconfig
+	kmake "$src" "$obj" "${V_CONFIG:-tinyconfig}"
 	"$src/scripts/kconfig/merge_config.sh" -m -O "$obj" "$obj/.config" "$@"
 	kmake "$src" "$obj" olddefconfig
 	while read -r want; do
@@ -339,13 +342,16 @@ worktree_at() {
 }
 
 # targets TREE: for make, the folders the series is at home in, and the files it
-# touches elsewhere: on x86_64, where nearly all of them are configured, and on arm64
+# touches elsewhere: on x86_64, where nearly all of them are configured, and on arm64;
+# the folders of these files, where all is configured that a machine has
 targets() {
 	local home=(drivers/dma-buf drivers/tee kernel/dma) arm64=(drivers/iommu/arm drivers/xen) t
+	local shared=(mm fs/proc drivers/iommu drivers/gpu/drm/exynos)
 
 	{
 		printf '%s/\n' "${home[@]}"
-		case $V_ARCH in
+		case ${V_CONFIG:-$V_ARCH} in
+		allmodconfig) printf '%s/\n' "${shared[@]}" ;;
 		x86_64) git -C "$LINUX" diff --name-only --no-renames --diff-filter=AM base HEAD -- '*.c' \
 			':!tools' ':!samples' ':!Documentation' "${home[@]/#/:!}" "${arm64[@]/#/:!}" ;;
 		arm64) git -C "$LINUX" diff --name-only --no-renames --diff-filter=AM base HEAD -- "${arm64[@]/%//*.c}" ;;

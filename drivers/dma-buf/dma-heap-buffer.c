@@ -150,8 +150,7 @@ VISIBLE_IF_KUNIT int dma_heap_buffer_copy_table(const struct sg_table *from, str
 
 	KUNIT_STATIC_STUB_REDIRECT(dma_heap_buffer_copy_table, from, to);
 
-	ret = sg_alloc_table(to, from->orig_nents, GFP_KERNEL | __GFP_RETRY_MAYFAIL |
-						   __GFP_NOWARN | dma_heap_gfp_account());
+	ret = sg_alloc_table(to, from->orig_nents, GFP_KERNEL);
 	if (ret)
 		return ret;
 

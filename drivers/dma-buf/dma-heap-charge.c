@@ -126,7 +126,7 @@ static int charge_dmem(struct dma_heap_charge *charge, struct dma_heap_dmem *dme
 #ifdef CONFIG_MEMCG
 /*
  * memcg adds a charge before it checks the limit, so a large charge can make
- * concurrent ones fail. Charge no more at once than for a huge page of x86.
+ * concurrent ones fail. Charge at most the size of an x86 huge page at once.
  */
 #define MAX_STEP	SZ_2M
 /* Up to this size, memcg retries for as long as reclaim makes progress. */
@@ -156,8 +156,10 @@ static bool within_limits(struct obj_cgroup *objcg, size_t size)
 
 	guard(rcu)();
 	for (memcg = obj_cgroup_memcg(objcg); memcg; memcg = parent_mem_cgroup(memcg)) {
-		if (PFN_DOWN(size) > READ_ONCE(memcg->memory.max))
+		if (PFN_DOWN(size) > READ_ONCE(memcg->memory.max)) {
+			memcg_memory_event(memcg, MEMCG_MAX);
 			return false;
+		}
 	}
 
 	return true;

@@ -322,6 +322,9 @@ static enum dma_heap_failure dma_heap_failure_reason(struct dma_heap *heap, size
 	/* Walks the bitmap of a CMA region, but only after a failure. */
 	dma_heap_fill_info(heap, &info);
 	*largest = info.largest;
+	/* A heap that knows only its size has info.size 0. */
+	if (!dma_heap_can_hold(heap, size))
+		return DMA_HEAP_FAILURE_MEMORY;
 	if (!info.size)
 		return DMA_HEAP_FAILURE_OTHER;
 	if (info.free < size)
@@ -530,7 +533,10 @@ VISIBLE_IF_KUNIT int dma_heap_get_info(struct dma_heap *heap, struct dma_heap_in
 }
 EXPORT_SYMBOL_IF_KUNIT(dma_heap_get_info);
 
-/* An older, shorter structure gets what fits. The rest of a longer one is 0. */
+/*
+ * An older, shorter structure gets what fits. All members are outputs. Members
+ * that a newer, longer structure adds can be inputs, so they must be 0.
+ */
 static long dma_heap_ioctl_get_info(struct dma_heap *heap, size_t size, void __user *argp)
 {
 	struct dma_heap_info info = {};
@@ -538,10 +544,11 @@ static long dma_heap_ioctl_get_info(struct dma_heap *heap, size_t size, void __u
 
 	if (size < offsetofend(typeof(info), restrictions))
 		return -EINVAL;
-	/* No member is an input yet. */
-	ret = check_zeroed_user(argp, size);
-	if (ret <= 0)
-		return ret ?: -EINVAL;
+	if (size > sizeof(info)) {
+		ret = check_zeroed_user(argp + sizeof(info), size - sizeof(info));
+		if (ret <= 0)
+			return ret ?: -E2BIG;
+	}
 	ret = dma_heap_get_info(heap, &info);
 	if (ret)
 		return ret;

@@ -61,9 +61,10 @@ struct tee_heap_test {
 	struct page *page;
 };
 
-/* Add a device and a heap of @size bytes that starts at a real page. */
-static int tee_heap_init_size(struct kunit *test, size_t size)
+/* Add a device and a heap that starts at a real page. */
+static int tee_heap_init(struct kunit *test)
 {
+	const size_t size = sizeof(size_t) > 4 ? SZ_8G : SZ_64M;
 	struct tee_heap_test *priv;
 	struct tee_protmem_pool *pool;
 	struct device *parent;
@@ -98,11 +99,6 @@ static int tee_heap_init_size(struct kunit *test, size_t size)
 	KUNIT_ASSERT_NOT_NULL(test, priv->heap);
 
 	return 0;
-}
-
-static int tee_heap_init(struct kunit *test)
-{
-	return tee_heap_init_size(test, sizeof(size_t) > 4 ? SZ_8G : SZ_64M);
 }
 
 static void tee_heap_exit(struct kunit *test)

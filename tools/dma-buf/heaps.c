@@ -18,7 +18,10 @@
 
 #include "dmaheap.h"
 
-/* Names that programs open, according to their source code */
+/*
+ * Names that programs open, according to their source code. Not vidbuf_cached of
+ * Raspberry Pi: what it stands for depends on the machine.
+ */
 static const struct {
 	const char *name;
 	const char *clients;
@@ -300,7 +303,7 @@ static void put_aliases(const struct heaps *heaps, const struct heap *heap)
 
 static void note_missing(const struct heaps *heaps)
 {
-	unsigned int i, closed = 0, missing = 0, old = 0;
+	unsigned int i, closed = 0, missing = 0, old = 0, silent = 0;
 
 	for (i = 0; i < heaps->nr; i++) {
 		const struct heap *heap = &heaps->heap[i];
@@ -309,8 +312,10 @@ static void note_missing(const struct heaps *heaps)
 			missing++;
 		else if (heap->open_errno)
 			closed++;
+		else if (!heap->has_info)
+			old++;
 		else
-			old += !heap->has_info;
+			silent += !heap->info.size || !heap->info.address_bits;
 	}
 	if (!heaps->nr)
 		out_note("there are no heaps: are there any in the kernel's configuration?");
@@ -321,6 +326,9 @@ static void note_missing(const struct heaps *heaps)
 			 closed, heaps->nr - missing);
 	if (old)
 		out_note("no DMA_HEAP_IOCTL_GET_INFO in this kernel: properties, memory not known");
+	if (silent)
+		out_note("%u of %u heaps do not report all of their memory and addresses",
+			 silent, heaps->nr - missing);
 }
 
 /* Notes for columns that only "list" has */

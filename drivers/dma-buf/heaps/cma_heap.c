@@ -342,6 +342,9 @@ static void __init cma_heap_add_all(struct cma *default_cma, bool uncached)
 	for (i = 0; (cma = dma_contiguous_get_area_by_idx(i)); i++) {
 		if (cma == default_cma)
 			continue;
+		/* The first pass has logged why the region has no heap. */
+		if (uncached && (!cma_heap_name(cma_get_name(cma), false) || !cma_get_size(cma)))
+			continue;
 		ret = cma_heap_add(cma, false, uncached);
 		if (ret)
 			pr_warn("cannot add %s for region %s: %pe\n", kind, cma_get_name(cma),

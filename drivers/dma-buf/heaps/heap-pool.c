@@ -68,8 +68,8 @@
  *
  * The size of the pool is bounded:
  *
- * - It holds at most heap_pool.percent of the pages of a node, half of them
- *   dirty, and at most twice that share of the pages of a zone. Chunks above
+ * - It holds at most dma_heap_pool.percent of the pages of a node. Half of that
+ *   may be dirty. Of a zone, it holds at most twice that share. Chunks above
  *   these limits are freed at once. So are all chunks of a zone that has fewer
  *   free pages than reclaim tries to keep free.
  * - Chunks that are not reused for some seconds are freed.
@@ -89,7 +89,7 @@
  * with memory errors. With init_on_free, it clears chunks as they are freed.
  * debug_pagealloc and page_poison disable the pool, because they must see pages
  * freed. KASAN does not report accesses to pages in the pool: boot with
- * heap_pool.percent=0 to find those.
+ * dma_heap_pool.percent=0 to find those.
  *
  * The pool is emptied before hibernation: its pages would only enlarge the
  * image, and uncached pages would prevent it. It is also emptied before
@@ -170,7 +170,7 @@ static struct heap_pool_node *nodes;
 /*
  * clear_lock is held while a chunk is off the lists to be cleared in the
  * background. free_lock is held while chunks are off the lists to be freed by
- * aging, draining, reclaim, or free_leaving().
+ * aging, draining, heap_pool_reclaim(), or free_leaving().
  *
  * clear_lock -> heap_pool_node.lock
  * free_lock -> heap_pool_node.lock
@@ -187,7 +187,10 @@ static u64 oom_last;
 static u64 oom_progress;
 static unsigned long oom_left;
 
-/* Pages that the work items have freed since boot, written under free_lock */
+/*
+ * Pages freed by aging, draining and free_leaving() since boot, written under
+ * free_lock
+ */
 static unsigned long nr_left;
 
 /* The machine is about to sleep. */
@@ -1087,9 +1090,9 @@ static unsigned long heap_pool_scan(struct shrinker *shrinker, struct shrink_con
 
 /*
  * Hold off the OOM killer while the work items free chunks: reclaim does not
- * wait for them. Do not wait here, because the work item may
- * need memory itself. Report freed pages instead, so that the allocation is
- * retried. Stop when the work items have freed no chunk for OOM_PATIENCE,
+ * wait for them. Do not wait here, because the work item may need memory
+ * itself. Report freed pages instead, so that the allocation is retried. Stop
+ * when no chunk was freed by aging, draining or free_leaving() for OOM_PATIENCE,
  * whatever the notifier frees itself, and after MAX_AGE: the memory may be
  * useless to the task, and the pool may be refilled meanwhile. Then free nothing
  * until MAX_AGE has passed without a call: reclaim gets what it can from the
@@ -1141,6 +1144,8 @@ static const struct kernel_param_ops percent_ops = {
 	.get = param_get_uint,
 };
 
+#undef MODULE_PARAM_PREFIX
+#define MODULE_PARAM_PREFIX "dma_heap_pool."
 module_param_cb(percent, &percent_ops, &percent, 0644);
 MODULE_PARM_DESC(percent, "Percentage of the memory of a node that may be in the pool, 0 for none");
 

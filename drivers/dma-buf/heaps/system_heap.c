@@ -428,7 +428,8 @@ static struct dma_buf *system_heap_allocate(struct dma_heap *heap, unsigned long
  */
 static unsigned long zone_available(struct zone *zone, enum zone_type highest)
 {
-	const unsigned long kept = high_wmark_pages(zone) + zone->lowmem_reserve[highest];
+	const unsigned long kept = high_wmark_pages(zone) +
+				   READ_ONCE(zone->lowmem_reserve[highest]);
 	unsigned long files, available;
 
 	available = zone_page_state(zone, NR_FREE_PAGES);
@@ -453,8 +454,8 @@ static void system_heap_get_info(struct dma_heap *heap, struct dma_heap_info *in
 	for_each_online_node(nid) {
 		if (!node_isset(nid, allowed))
 			continue;
-		/* Not ZONE_MOVABLE, as buffers are not movable */
-		for (i = 0; i < ZONE_MOVABLE; i++) {
+		/* highest is below ZONE_MOVABLE, as buffers are not movable */
+		for (i = 0; i <= highest; i++) {
 			zone = &NODE_DATA(nid)->node_zones[i];
 			if (!managed_zone(zone))
 				continue;

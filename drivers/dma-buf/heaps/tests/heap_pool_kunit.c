@@ -996,7 +996,7 @@ static void pool_heap_info(struct kunit *test)
 
 #ifdef CONFIG_CPUSETS
 	nodes_clear(current->mems_allowed);
-	dma_heap_get_info(heap, &none);
+	KUNIT_EXPECT_EQ(test, dma_heap_get_info(heap, &none), 0);
 	current->mems_allowed = allowed;
 	KUNIT_EXPECT_EQ(test, none.size, 0);
 	KUNIT_EXPECT_EQ(test, none.free, 0);

@@ -316,7 +316,7 @@ static void system_heap_cc_decrypt_fails(struct kunit *test)
 		struct dma_buf *dmabuf;
 
 		calls->encrypt_error = round & 1 ? -EIO : 0;
-		/* with 4 KiB pages: 64 KiB and four pages, if memory allows */
+		/* 16 pages and four single ones, or more chunks if memory is fragmented */
 		dmabuf = system_heap_alloc_buffer(system_heap(test), CC_PAGES * PAGE_SIZE,
 						  O_RDWR, true);
 		KUNIT_ASSERT_PTR_EQ(test, dmabuf, ERR_PTR(-EIO));

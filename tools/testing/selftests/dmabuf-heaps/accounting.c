@@ -678,6 +678,8 @@ TEST_F(memory, beyond)
 	ASSERT_EQ(0, member_simply(&self->member, FILL, 32 * MIB));
 	ASSERT_EQ(ENOMEM, member_alloc(&self->member, variant->heap, 64 * MIB));
 	EXPECT_LE(32 * MIB, read_number(self->group.inner, "memory.current", NULL));
+	/* the limit that refused it is told */
+	EXPECT_LT(0, read_number(self->group.inner, "memory.events", "max"));
 }
 
 /* The limit of the parent applies, too. */

@@ -60,7 +60,7 @@ static const struct {
 	/* some kernels have the others, but not this one */
 	{ .path = DEBUGFS "fail_usercopy/verbose", .value = "0" },
 	/* no pool, whose chunks need no allocation */
-	{ .path = "/sys/module/heap_pool/parameters/percent", .value = "0" },
+	{ .path = "/sys/module/dma_heap_pool/parameters/percent", .value = "0" },
 };
 
 static bool faults_set_up(struct sweep *sweep)

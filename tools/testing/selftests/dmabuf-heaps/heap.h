@@ -76,7 +76,7 @@ static inline bool write_text(const char *path, const char *text)
 static inline void drain_pool(void)
 {
 	if (!write_text("/sys/kernel/debug/dma_heap_pool/drain", "1") &&
-	    !access("/sys/module/heap_pool", F_OK))
+	    !access("/sys/module/dma_heap_pool", F_OK))
 		sleep(7);
 }
 

@@ -14,7 +14,7 @@
 #include "heap.h"
 #include "kselftest_harness.h"
 
-#define PERCENT	"/sys/module/heap_pool/parameters/percent"
+#define PERCENT	"/sys/module/dma_heap_pool/parameters/percent"
 #define DEBUGFS	"/sys/kernel/debug/dma_heap_pool/"
 #define MIB	(1024UL * 1024)
 #define MAX_BUFS	32
@@ -286,7 +286,7 @@ static bool has_refused(long before)
 	return !pool_chunks() && pool_events("refused") > before;
 }
 
-/* With heap_pool.percent=0, the pool keeps nothing. */
+/* With dma_heap_pool.percent=0, the pool keeps nothing. */
 TEST_F_TIMEOUT(pool, switched_off, 300)
 {
 	long refused = pool_events("refused");
