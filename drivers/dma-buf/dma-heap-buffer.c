@@ -45,10 +45,10 @@
  *   the DMA attributes of the buffer. The mapping for a device that only writes
  *   is DMA_BIDIRECTIONAL, to preserve data that the CPU has written, unless the
  *   buffer has DMA_ATTR_SKIP_CPU_SYNC or DMA_ATTR_UNCACHED.
- * - A CPU access waits for the fences of the buffer, then syncs every mapping
- *   in the direction of the mapping. After a CPU access that only reads, it
- *   syncs a bidirectional mapping DMA_FROM_DEVICE, to preserve data that the
- *   device may have written in the meantime.
+ * - The start of a CPU access waits for the fences of the buffer. The start and
+ *   the end sync every mapping in the direction of the mapping. At the end of an
+ *   access that only reads, a bidirectional mapping is synced DMA_FROM_DEVICE, to
+ *   preserve data that the device may have written in the meantime.
  * - Userspace mappings must be shared. A fault maps a PMD if one chunk covers
  *   it and the virtual and the physical address are equal modulo PMD_SIZE. If
  *   not, it maps the pages around the address, within one page table and at
@@ -427,8 +427,7 @@ static const struct vm_operations_struct dma_heap_buffer_vm_ops = {
 /*
  * If the first chunk is large enough, choose an address that equals the
  * physical one modulo PMD_SIZE. The memory itself need not be aligned then. The
- * address also fits later chunks if all chunks before them are whole PMDs, as
- * the largest chunks of the system heap are.
+ * address also fits later chunks if all chunks before them are whole PMDs.
  */
 static unsigned long dma_heap_buffer_get_unmapped_area(struct dma_buf *dmabuf, unsigned long addr,
 						       unsigned long len, unsigned long pgoff,

@@ -56,8 +56,8 @@
  *
  * - A call of the heap's allocate or get_info operation. dma_heap_remove()
  *   waits until it returns. Later calls fail with -ENODEV. dma_heap_remove()
- *   does not wait for copies from and to userspace, which userspace can block,
- *   except for a read of the heap's debugfs file, by root.
+ *   does not wait for the copies of an ioctl from and to userspace, which
+ *   userspace can block indefinitely.
  * - An open file of the heap's device node. It stays open, and its ioctls fail
  *   with -ENODEV. It holds struct dma_heap, which belongs to the core, but not
  *   the owner: the owner's module can be unloaded.
@@ -69,7 +69,7 @@
  * its last buffer was released. The owner's data must stay valid until then.
  */
 
-/* Maximum number of heaps, including removed ones with open files or buffers */
+/* Maximum number of heaps and aliases, including removed ones in use */
 #define DMA_HEAP_MINORS 128
 
 #define DMA_HEAP_PROPERTIES	DMA_HEAP_CONTIGUOUS
@@ -220,13 +220,42 @@ static int dma_heap_counters_show(struct seq_file *s, void *unused)
 
 	return 0;
 }
-DEFINE_SHOW_ATTRIBUTE(dma_heap_counters);
+
+/* debugfs_remove() waits for open(), but not for read(): the file holds the heap. */
+static int dma_heap_counters_open(struct inode *inode, struct file *file)
+{
+	struct dma_heap *heap = inode->i_private;
+	int ret = single_open(file, dma_heap_counters_show, heap);
+
+	if (!ret)
+		get_device(&heap->dev);
+
+	return ret;
+}
+
+static int dma_heap_counters_release(struct inode *inode, struct file *file)
+{
+	struct seq_file *s = file->private_data;
+	struct dma_heap *heap = s->private;
+
+	put_device(&heap->dev);
+
+	return single_release(inode, file);
+}
+
+static const struct file_operations dma_heap_counters_fops = {
+	.owner = THIS_MODULE,
+	.open = dma_heap_counters_open,
+	.read = seq_read,
+	.llseek = seq_lseek,
+	.release = dma_heap_counters_release,
+};
 
 static int dma_heap_open(struct inode *inode, struct file *file)
 {
 	struct dma_heap *heap = container_of(inode->i_cdev, struct dma_heap, cdev);
 
-	scoped_guard(mutex, &dma_heaps_lock) {
+	scoped_cond_guard(mutex_kill, return -EINTR, &dma_heaps_lock) {
 		if (heap->removed || heap->real->removed)
 			return -ENODEV;
 	}
@@ -411,7 +440,7 @@ static bool dma_heap_args_valid(u64 len, u32 fd_flags, u64 heap_flags)
 	if (heap_flags & ~DMA_HEAP_VALID_HEAP_FLAGS)
 		return false;
 
-	/* Rounded up to whole pages, it must fit a size_t, maybe of 32 bits. */
+	/* The length, rounded up to pages, must fit in a size_t (32 bits on some). */
 	return len && len <= PAGE_ALIGN_DOWN(SIZE_MAX);
 }
 
@@ -903,8 +932,9 @@ struct dma_heap *__dma_heap_add(const struct dma_heap_export_info *exp_info,
 		dma_heap_dmem_put(dmem);
 		return ERR_PTR(ret);
 	}
-	heap->debugfs = debugfs_create_file(dev_name(&heap->dev), 0444, dma_heap_debugfs,
-					    heap, &dma_heap_counters_fops);
+	heap->debugfs = debugfs_create_file_unsafe(dev_name(&heap->dev), 0444,
+						   dma_heap_debugfs, heap,
+						   &dma_heap_counters_fops);
 
 	return heap;
 }
@@ -919,15 +949,16 @@ EXPORT_SYMBOL_NS_GPL(__dma_heap_add, "DMA_BUF_HEAP");
  * node. A buffer allocated through it belongs to @heap: it has the name of
  * @heap and is counted there.
  *
- * Remove the alias with dma_heap_remove(), before or after @heap. When @heap
+ * Remove the alias with dma_heap_remove(), before or after @heap. This does not
+ * wait: calls that began through the alias are calls of its heap. When @heap
  * was removed, opening the alias and allocating from an open file fail with
  * -ENODEV.
  *
  * Context: Process context. May sleep.
  * Return: The alias, for dma_heap_remove() only, or an error pointer: -EINVAL
- * when the name is invalid; -ENODEV when @heap is an alias of a removed heap; -EEXIST when a heap
- * or an alias has the name; -ENOSPC when there are 128 of them; -ENOMEM; or an
- * error of adding the device.
+ * when the name is invalid; -ENODEV when @heap is an alias of a removed heap;
+ * -EEXIST when a heap or an alias has the name; -ENOSPC when there are 128 of
+ * them; -ENOMEM; or an error of adding the device.
  */
 struct dma_heap *dma_heap_add_alias(struct dma_heap *heap, const char *name)
 {
@@ -966,12 +997,12 @@ EXPORT_SYMBOL_NS_GPL(dma_heap_add_alias, "DMA_BUF_HEAP");
  * lifetime.
  *
  * Context: Process context. May sleep for the time it takes to charge and
- * allocate a buffer, and to read the heap's debugfs file. The caller must not
- * hold a lock that the allocate or the get_info operation takes.
+ * allocate a buffer. The caller must not hold a lock that the allocate or the
+ * get_info operation takes.
  */
 void dma_heap_remove(struct dma_heap *heap)
 {
-	/* Waits for readers. Must be done before the name can be reused. */
+	/* Must be done before the name can be reused. */
 	debugfs_remove(heap->debugfs);
 
 	scoped_guard(mutex, &dma_heaps_lock) {

@@ -247,7 +247,7 @@ static void tee_heap_whose(struct kunit *test)
 			-EINVAL);
 	tee_heap_put(own);
 	if (!system)
-		kunit_skip(test, "there is no system heap to have another buffer from");
+		kunit_info(test, "no system heap: no buffer of another heap was tried\n");
 }
 
 /* The CPU cannot map a protected buffer. */

@@ -134,8 +134,8 @@ struct dma_heap_charge {
  *		mapped. May sleep
  * @heap:	heap of the buffer; set by dma_heap_buffer_export()
  *
- * A heap embeds this in its own buffer structure and sets all members but
- * @heap.
+ * A heap allocates this zeroed, alone or as part of a structure of its own, and
+ * sets @len, @table, @release and, if it needs any, @dma_attrs.
  */
 struct dma_heap_buffer {
 	size_t len;

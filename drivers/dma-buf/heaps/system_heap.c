@@ -280,8 +280,8 @@ static int system_heap_prepare(struct list_head *chunks, unsigned int nr)
 
 	if (!nr)
 		return 0;
-	ret = sg_alloc_table(&table, nr, GFP_KERNEL | MAYFAIL_GFP | dma_heap_gfp_account());
-	if (ret)
+	ret = -ENOMEM;
+	if (sg_alloc_table(&table, nr, GFP_KERNEL | MAYFAIL_GFP | dma_heap_gfp_account()))
 		goto err_free_fresh;
 
 	sg = table.sgl;
@@ -352,8 +352,9 @@ static int system_heap_get_chunks(const struct system_heap *system, struct sg_ta
 		if (ret)
 			goto err_free_chunks;
 	}
-	ret = sg_alloc_table(table, nents, GFP_KERNEL | MAYFAIL_GFP | dma_heap_gfp_account());
-	if (ret)
+	/* -EINVAL where scatterlists cannot be chained: too many chunks */
+	ret = -ENOMEM;
+	if (sg_alloc_table(table, nents, GFP_KERNEL | MAYFAIL_GFP | dma_heap_gfp_account()))
 		goto err_free_chunks;
 
 	sg = table->sgl;

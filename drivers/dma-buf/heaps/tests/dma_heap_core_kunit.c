@@ -984,8 +984,10 @@ static void dma_heap_core_properties_shown(struct kunit *test)
 		KUNIT_EXPECT_EQ(test, opened->op->show(&s, NULL), 0);
 		KUNIT_EXPECT_NOT_NULL_MSG(test, strstr(buf, cases[i].line),
 					  "%s is not in:\n%s", cases[i].line, buf);
-		__fput_sync(file);
 		fake_heap_remove_now(test, fake);
+		/* the open file holds the removed heap */
+		KUNIT_EXPECT_EQ(test, opened->op->show(&s, NULL), 0);
+		__fput_sync(file);
 		dir = debugfs_lookup("dma_heap", NULL);
 		dentry = debugfs_lookup("kunit-shown", dir);
 		dput(dir);

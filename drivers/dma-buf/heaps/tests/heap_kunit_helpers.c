@@ -46,6 +46,7 @@ static int importer_map_sg(struct device *dev, struct scatterlist *sgl, int nent
 			   enum dma_data_direction dir, unsigned long attrs)
 {
 	struct heap_kunit_importer *importer = to_importer(dev);
+	unsigned int before = importer->accesses ? READ_ONCE(*importer->accesses) : 0;
 	struct scatterlist *sg;
 	int i;
 
@@ -61,6 +62,14 @@ static int importer_map_sg(struct device *dev, struct scatterlist *sgl, int nent
 	WRITE_ONCE(importer->mapped, true);
 	importer->map_dir = dir;
 	importer->map_attrs = attrs;
+
+	/* wait long enough for CPU accesses that the lock does not keep out */
+	if (importer->accesses) {
+		usleep_range(200, 400);
+		/* one may have ended before, without having been counted */
+		if (READ_ONCE(*importer->accesses) - before > 1)
+			importer->missed++;
+	}
 
 	return nents;
 }
@@ -473,6 +482,7 @@ EXPORT_SYMBOL_IF_KUNIT(heap_kunit_test_sync_direction);
 
 struct sync_thread {
 	struct dma_buf *dmabuf;
+	unsigned int accesses;
 	int error;
 };
 
@@ -484,6 +494,7 @@ static int sync_thread(void *data)
 		if (dma_buf_begin_cpu_access(sync->dmabuf, DMA_BIDIRECTIONAL) ||
 		    dma_buf_end_cpu_access(sync->dmabuf, DMA_BIDIRECTIONAL))
 			sync->error++;
+		WRITE_ONCE(sync->accesses, sync->accesses + 1);
 		cond_resched();
 	}
 
@@ -492,8 +503,9 @@ static int sync_thread(void *data)
 
 /*
  * One thread maps and unmaps while another syncs for the CPU: no mapping goes
- * away during a sync.  Each mapping stays until it was synced once, so that
- * unmap races with the next sync.
+ * away during a sync, and no access passes by a mapping that is being made.
+ * Each mapping stays until it was synced once, so that unmap races with the
+ * next sync.
  */
 void heap_kunit_test_map_sync_race(struct kunit *test, const char *name)
 {
@@ -513,6 +525,7 @@ void heap_kunit_test_map_sync_race(struct kunit *test, const char *name)
 	sync.dmabuf = heap_kunit_alloc(test, name, SZ_64K);
 	attach = heap_kunit_attach(test, sync.dmabuf, importer->dev);
 
+	importer->accesses = &sync.accesses;
 	task = kthread_run(sync_thread, &sync, "heap-kunit-sync");
 	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, task);
 	for (i = 0; i < rounds && met == i; i++) {
@@ -527,10 +540,12 @@ void heap_kunit_test_map_sync_race(struct kunit *test, const char *name)
 		dma_buf_unmap_attachment_unlocked(attach, sgt, DMA_BIDIRECTIONAL);
 	}
 	kthread_stop(task);
+	importer->accesses = NULL;
 
 	KUNIT_EXPECT_EQ(test, sync.error, 0);
 	KUNIT_EXPECT_EQ(test, met, rounds);
 	KUNIT_EXPECT_EQ(test, importer->strays, 0);
+	KUNIT_EXPECT_EQ(test, importer->missed, 0);
 }
 EXPORT_SYMBOL_IF_KUNIT(heap_kunit_test_map_sync_race);
 

@@ -34,6 +34,8 @@ struct module;
  * @unmap_attrs: DMA_ATTR_* of the last unmapping
  * @mapped:	a mapping exists
  * @strays:	how often a sync found no mapping, at its start or at its end
+ * @accesses:	number of CPU accesses of another thread, or NULL
+ * @missed:	how many mappings were made while such an access began and ended
  *
  * Only @dev is used on architectures where a device cannot have its own DMA
  * operations; see heap_kunit_importer_records().
@@ -51,6 +53,8 @@ struct heap_kunit_importer {
 	unsigned long unmap_attrs;
 	bool mapped;
 	unsigned int strays;
+	unsigned int *accesses;
+	unsigned int missed;
 };
 
 static inline bool heap_kunit_importer_records(void)

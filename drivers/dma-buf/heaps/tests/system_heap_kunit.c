@@ -32,6 +32,12 @@
 
 static struct dma_heap *system_heap(struct kunit *test)
 {
+	struct dma_heap *heap = dma_heap_find(SYSTEM_HEAP);
+
+	/* without its heap, the suite fails */
+	KUNIT_ASSERT_NOT_NULL(test, heap);
+	dma_heap_put(heap);
+
 	return heap_kunit_find(test, SYSTEM_HEAP);
 }
 

@@ -119,6 +119,28 @@ TEST_F(heap, large_structures)
 	free(data);
 }
 
+/* The part after the known members need not be accessible. */
+TEST_F(heap, inaccessible_tail)
+{
+	const unsigned int cmd = _IOC(_IOC_READ | _IOC_WRITE, DMA_HEAP_IOC_MAGIC, 0, 4096);
+	struct dma_heap_allocation_data *data;
+	char *map;
+
+	map = mmap(NULL, 2 * self->page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
+		   -1, 0);
+	ASSERT_NE(MAP_FAILED, map);
+	ASSERT_EQ(0, mprotect(map + self->page, self->page, PROT_NONE));
+	data = (void *)(map + self->page - sizeof(*data));
+	data->len = self->page;
+	data->fd_flags = O_RDWR | O_CLOEXEC;
+	EXPECT_EQ(0, ioctl(self->heap, cmd, data)) {
+		TH_LOG("%s", strerror(errno));
+	}
+	if (data->fd)
+		close(data->fd);
+	munmap(map, 2 * self->page);
+}
+
 /* The three access modes, with or without O_CLOEXEC, and nothing else. */
 TEST_F(heap, fd_flags)
 {

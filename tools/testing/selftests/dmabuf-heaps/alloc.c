@@ -109,8 +109,8 @@ TEST_F_TIMEOUT(heap, killed, 120)
 	int i, status, buf = -1;
 	pid_t pid;
 
-	if (!may_disrupt() && len > 64 * MIB)
-		len = 64 * MIB;
+	if (len > (may_disrupt() ? 1024 : 64) * MIB)
+		len = (may_disrupt() ? 1024 : 64) * MIB;
 	/* the largest possible buffer, within a factor of two */
 	for (; len >= MIB && buf < 0; len /= 2)
 		buf = heap_alloc(self->heap, len);

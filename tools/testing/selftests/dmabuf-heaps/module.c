@@ -109,14 +109,22 @@ FIXTURE_TEARDOWN(module)
 /* An open node does not prevent unloading, and fails with ENODEV after that. */
 TEST_F(module, node_open)
 {
-	char again[64];
-	int heap;
+	char again[64], path[300];
+	int heap, counters;
 
 	ASSERT_EQ(0, load(self->path));
 	heap = heap_open(variant->heap);
 	ASSERT_LE(0, heap);
+	snprintf(path, sizeof(path), "/sys/kernel/debug/dma_heap/%s", variant->heap);
+	counters = open(path, O_RDONLY | O_CLOEXEC);
 	EXPECT_EQ(0, unload(variant->module)) {
 		TH_LOG("%s", strerror(errno));
+	}
+
+	/* the file in debugfs holds the counters, if there is debugfs */
+	if (counters >= 0) {
+		EXPECT_LT(0, read(counters, path, sizeof(path)));
+		close(counters);
 	}
 
 	EXPECT_ERRNO(ENODEV, heap_alloc(heap, self->page));
