@@ -306,17 +306,16 @@ static void __init cma_heap_add_legacy_name(struct cma *cma, bool uncached)
 	struct cma_heap *cma_heap;
 	struct dma_heap *alias;
 
-	if (!name) {
-		if (!uncached && strcmp(cma_get_name(cma), CMA_HEAP_DEFAULT_NAME))
-			pr_info("the default heap cannot have the name %s as well\n",
-				cma_get_name(cma));
-		return;
-	}
-	cma_heap_full_name(full_name, name, uncached);
-
 	list_for_each_entry(cma_heap, &cma_heaps, node) {
 		if (cma_heap->cma != cma || cma_heap->uncached != uncached)
 			continue;
+		if (!name) {
+			if (!uncached && strcmp(cma_get_name(cma), CMA_HEAP_DEFAULT_NAME))
+				pr_info("the default heap cannot have the name %s as well\n",
+					cma_get_name(cma));
+			continue;
+		}
+		cma_heap_full_name(full_name, name, uncached);
 		alias = dma_heap_add_alias(cma_heap->heap, full_name);
 		if (IS_ERR(alias))
 			pr_info("cannot add %s as a name of %s: %pe\n", full_name,
