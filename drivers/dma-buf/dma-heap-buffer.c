@@ -52,8 +52,8 @@
  * - Userspace mappings must be shared. A fault maps a PMD if one chunk covers
  *   it and the virtual and the physical address are equal modulo PMD_SIZE. If
  *   not, it maps the pages around the address, within one page table and at
- *   most 2 MiB. mmap() maps memory that is locked at once, page by page: a
- *   change to a part of a huge page would unmap all of it.
+ *   most 2 MiB. mmap() itself maps locked memory, page by page: a change to a
+ *   part of a huge page would unmap all of it.
  * - The kernel uses the direct map for a cached buffer that is one chunk of low
  *   memory, unless the data cache has aliases. It maps all other buffers into
  *   the vmalloc area.

@@ -52,7 +52,7 @@
  * DOC: heap lifetime
  *
  * A heap exists from dma_heap_add() until its owner calls dma_heap_remove().
- * Three things can be in use when the heap is removed:
+ * These things can be in use when the heap is removed:
  *
  * - A call of the heap's allocate or get_info operation. dma_heap_remove()
  *   waits until it returns. Later calls fail with -ENODEV. dma_heap_remove()
@@ -61,6 +61,9 @@
  * - An open file of the heap's device node. It stays open, and its ioctls fail
  *   with -ENODEV. It holds struct dma_heap, which belongs to the core, but not
  *   the owner: the owner's module can be unloaded.
+ * - A heap that a driver has from dma_heap_find(). The driver holds struct
+ *   dma_heap and pins the owner's module. dma_heap_buffer_alloc() fails with
+ *   -ENODEV.
  * - A buffer exported with dma_heap_buffer_export(). It holds the heap and pins
  *   the owner's module until its release callback has returned. The owner must
  *   hold its own dependencies, as the TEE heaps hold the TEE device.
@@ -955,10 +958,10 @@ EXPORT_SYMBOL_NS_GPL(__dma_heap_add, "DMA_BUF_HEAP");
  * -ENODEV.
  *
  * Context: Process context. May sleep.
- * Return: The alias, for dma_heap_remove() only, or an error pointer: -EINVAL
- * when the name is invalid; -ENODEV when @heap is an alias of a removed heap;
- * -EEXIST when a heap or an alias has the name; -ENOSPC when there are 128 of
- * them; -ENOMEM; or an error of adding the device.
+ * Return: The alias, for dma_heap_remove() and dma_heap_add_alias() only, or an
+ * error pointer: -EINVAL when the name is invalid; -ENODEV when @heap is an
+ * alias of a removed heap; -EEXIST when a heap or an alias has the name; -ENOSPC
+ * when there are 128 of them; -ENOMEM; or an error of adding the device.
  */
 struct dma_heap *dma_heap_add_alias(struct dma_heap *heap, const char *name)
 {

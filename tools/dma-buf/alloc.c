@@ -625,6 +625,8 @@ int cmd_why(int argc, char **argv)
 	snprintf(s[4], sizeof(s[4]), "%s", show_bytes(room));
 	if (limited > 0)
 		check("limit", size <= room, "%s leaves %s of %s", where, s[4], heap->charged_to);
+	else if (!limited && !strcmp(heap->charged_to, "none"))
+		check("limit", 1, "buffers are not charged to a cgroup");
 	else if (!limited)
 		check("limit", 1, "no cgroup that is visible here has one for %s",
 		      heap->charged_to);
@@ -656,7 +658,7 @@ int cmd_why(int argc, char **argv)
 	if (!size)
 		return verdict(0, "argument", "No heap allocates 0 bytes.");
 	if (error == EMFILE || error == ENFILE || error == EINTR)
-		return verdict(-1, "other", "There was no telling: %s.", strerror(error));
+		return verdict(-1, "other", "The answer is unknown: %s.", strerror(error));
 	if (error == ENODEV)
 		return verdict(0, "missing", "Heap %s has just been removed.", name);
 	if (error != ENOMEM)

@@ -16,8 +16,8 @@
  * fstat() and fdinfo, or 0. reason is why the request failed, or "none". With
  * "argument", the heap was not called, and len is not rounded. largest is the
  * length in bytes of the largest buffer that there was memory for just after
- * the failure. It is 0 if the heap does not report it, or if memory was not the
- * reason.
+ * the failure. It is 0 if the heap does not report it, if ret is not -ENOMEM, or
+ * if reason is "limit".
  */
 TRACE_EVENT(dma_heap_alloc,
 	    TP_PROTO(struct dma_heap *heap, u64 len, u32 fd_flags, u64 heap_flags,

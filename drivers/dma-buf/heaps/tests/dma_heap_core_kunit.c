@@ -650,7 +650,7 @@ static void dma_heap_core_reasons(struct kunit *test)
 		{ DMA_HEAP_FAILURE_OTHER, O_RDWR, SZ_1M, -EIO, 0, SZ_1M, SZ_1M },
 		/* the heap does not report how much is free */
 		{ DMA_HEAP_FAILURE_OTHER, O_RDWR, SZ_2M, -ENOMEM, 0, 0, 0, true },
-		{ DMA_HEAP_FAILURE_MEMORY, O_RDWR, SZ_128M, 0, 0, 0, 0, true },
+		{ DMA_HEAP_FAILURE_MEMORY, O_RDWR, SZ_128M, 0, -ENOMEM, 0, 0, true },
 		/* enough is free, and need not be in one piece */
 		{ DMA_HEAP_FAILURE_OTHER, O_RDWR, SZ_2M, -ENOMEM, 0, SZ_4M, SZ_4M, false, true },
 		{ DMA_HEAP_FAILURE_MEMORY, O_RDWR, SZ_2M, -ENOMEM, 0, SZ_1M, SZ_1M, false, true },

@@ -503,7 +503,7 @@ static int sync_thread(void *data)
 
 /*
  * One thread maps and unmaps while another syncs for the CPU: no mapping goes
- * away during a sync, and no access passes by a mapping that is being made.
+ * away during a sync, and no access misses a mapping that is being made.
  * Each mapping stays until it was synced once, so that unmap races with the
  * next sync.
  */

@@ -267,21 +267,35 @@ TEST_F_TIMEOUT(heap, lengths, 600)
 	}
 }
 
-static void fill(struct dma_heap_allocation_data *data, size_t len)
+/* Write an argument to an address that may be misaligned. */
+static void fill(void *to, size_t len)
 {
-	memset(data, 0, sizeof(*data));
-	data->len = len;
-	data->fd_flags = O_RDWR | O_CLOEXEC;
+	const struct dma_heap_allocation_data data = {
+		.len = len,
+		.fd_flags = O_RDWR | O_CLOEXEC,
+	};
+
+	memcpy(to, &data, sizeof(data));
+}
+
+/* The fd in an argument that may be misaligned */
+static int fd_at(const void *from)
+{
+	struct dma_heap_allocation_data data;
+
+	memcpy(&data, from, sizeof(data));
+
+	return data.fd;
 }
 
 /* A structure that cannot be read or written: no fd and no buffer is left. */
 TEST_F(heap, bad_pointers)
 {
 	const unsigned long kernel[] = { ~0UL, ~0UL - self->page, 1UL << (sizeof(long) * 8 - 1) };
-	struct dma_heap_allocation_data *data;
+	const size_t size = sizeof(struct dma_heap_allocation_data);
 	unsigned long before;
+	char *pages, *data;
 	unsigned int i;
-	char *pages;
 
 	EXPECT_ERRNO(EFAULT, ioctl(self->heap, DMA_HEAP_IOCTL_ALLOC, NULL));
 	for (i = 0; i < ARRAY_SIZE(kernel); i++) {
@@ -295,7 +309,7 @@ TEST_F(heap, bad_pointers)
 	ASSERT_NE(MAP_FAILED, pages);
 
 	/* readable, but not writable */
-	data = (void *)pages;
+	data = pages;
 	fill(data, self->page);
 	ASSERT_EQ(0, mprotect(pages, self->page, PROT_READ));
 	EXPECT_ERRNO(EFAULT, ioctl(self->heap, DMA_HEAP_IOCTL_ALLOC, data));
@@ -303,15 +317,15 @@ TEST_F(heap, bad_pointers)
 	ASSERT_EQ(0, mprotect(pages, self->page, PROT_READ | PROT_WRITE));
 
 	/* across two pages */
-	data = (void *)(pages + self->page - 12);
+	data = pages + self->page - 12;
 	fill(data, self->page);
 	ASSERT_EQ(0, ioctl(self->heap, DMA_HEAP_IOCTL_ALLOC, data));
-	EXPECT_EQ(self->page, lseek(data->fd, 0, SEEK_END));
-	close(data->fd);
+	EXPECT_EQ(self->page, lseek(fd_at(data), 0, SEEK_END));
+	close(fd_at(data));
 
 	/* the second page is not writable, and then unmapped */
-	for (before = 1; before < sizeof(*data); before++) {
-		data = (void *)(pages + self->page - before);
+	for (before = 1; before < size; before++) {
+		data = pages + self->page - before;
 		fill(data, self->page);
 		ASSERT_EQ(0, mprotect(pages + self->page, self->page, PROT_READ));
 		if (ioctl(self->heap, DMA_HEAP_IOCTL_ALLOC, data)) {
@@ -319,14 +333,14 @@ TEST_F(heap, bad_pointers)
 		} else {
 			/* nothing but the fd needs to be written */
 			EXPECT_LE(offsetof(struct dma_heap_allocation_data, fd_flags), before);
-			close(data->fd);
+			close(fd_at(data));
 		}
 		EXPECT_EQ(self->fds, count_fds());
 		ASSERT_EQ(0, mprotect(pages + self->page, self->page, PROT_READ | PROT_WRITE));
 	}
 	ASSERT_EQ(0, munmap(pages + self->page, self->page));
-	for (before = 1; before < sizeof(*data); before++) {
-		data = (void *)(pages + self->page - before);
+	for (before = 1; before < size; before++) {
+		data = pages + self->page - before;
 		EXPECT_ERRNO(EFAULT, ioctl(self->heap, DMA_HEAP_IOCTL_ALLOC, data));
 		EXPECT_EQ(self->fds, count_fds());
 	}

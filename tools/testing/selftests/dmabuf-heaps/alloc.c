@@ -40,11 +40,11 @@ static double cpu_seconds(void)
 
 static void own_begin(struct __test_metadata *_metadata, FIXTURE_DATA(heap) * self)
 {
-	const bool contiguous = heap_is_contiguous(self->name);
+	/* other contiguous heaps may have their memory elsewhere */
+	const bool cma = !strncmp(self->name, "default_cma_region", 18) && mem_bytes("CmaTotal");
 
-	/* without CMA, a contiguous heap has its memory elsewhere */
-	self->own.total = contiguous && mem_bytes("CmaTotal") ? "CmaTotal" : "MemTotal";
-	self->own.avail = contiguous && mem_bytes("CmaTotal") ? "CmaFree" : "MemAvailable";
+	self->own.total = cma ? "CmaTotal" : "MemTotal";
+	self->own.avail = cma ? "CmaFree" : "MemAvailable";
 	self->own.log = log_open();
 	if (self->own.log < 0)
 		TH_LOG("what the kernel logs is not checked: %s", strerror(errno));

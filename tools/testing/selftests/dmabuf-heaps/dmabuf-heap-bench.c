@@ -35,19 +35,19 @@
 static const char usage[] =
 "usage: dmabuf-heap-bench [OPTION...] [HEAP...]\n"
 "\n"
-"Measures on each HEAP of /dev/dma_heap, on \"udmabuf\" and on \"memfd\"; without\n"
-"any, on all of them.\n"
+"Measures each HEAP: one of /dev/dma_heap, \"udmabuf\" or \"memfd\"; without any,\n"
+"all of them.  Defaults are in parentheses.\n"
 "\n"
-"  -w WHAT   one of those below, may be given again; all but hog without\n"
-"  -s BYTES  size of the buffers, may be given again; 4096, 1M and 8M without\n"
+"  -w WHAT   one of the list below; may be repeated (all but hog)\n"
+"  -s BYTES  size of the buffers; may be repeated (4096, 1M and 8M)\n"
 "  -n N      batches (101)\n"
 "  -b N      operations in a batch (1)\n"
-"  -d        fill each buffer with something before it is freed, and do not time that\n"
-"  -p MS     after each buffer that is freed, wait so many milliseconds\n"
+"  -d        in alloc and free: fill each buffer before it is freed; not timed\n"
+"  -p MS     in alloc: wait MS milliseconds after each buffer is freed (0)\n"
 "  -j        JSON: a list of objects\n"
 "  -q        the median alone\n"
 "  -t        p50, p95, p99 and max alone\n"
-"  -f        leave memory in small pieces before\n"
+"  -f        first leave free memory in pieces of 64 KiB; no effect on memfd\n"
 "\n"
 "  alloc     allocate\n"
 "  free      close the last fd\n"
@@ -61,11 +61,11 @@ static const char usage[] =
 "  sync4     the same with 4 devices that have it mapped\n"
 "  import    attach, map, unmap and detach a device\n"
 "  vmap      map and unmap for the kernel\n"
-"  hog       write to each page of all memory that is available, a page\n"
+"  hog       write to all pages of 15/16 of the available memory; time of a page\n"
 "  metadata  kernel memory of a buffer other than its pages, in bytes\n"
 "\n"
-"Those that need a device are left out where there is no module that offers one\n"
-"in " IMPORTER ".\n";
+"sync4, import and vmap need a module that provides " IMPORTER ".\n"
+"Without it, they are left out.\n";
 
 /* of the current measurement */
 static const char *heap_name;

@@ -509,11 +509,11 @@ out:
 	close(heap_fd);
 }
 
-/* Is the heap to be tested, and can it be opened? */
+/* Is the heap to be tested, can it be opened, and can it allocate 2 MiB? */
 static bool usable(const char *name)
 {
 	char path[300];
-	int fd;
+	int fd, buf = -1;
 
 	if (!heap_is_wanted(name))
 		return false;
@@ -523,6 +523,13 @@ static bool usable(const char *name)
 		ksft_print_msg("open %s failed: %s\n", path, strerror(errno));
 		return false;
 	}
+	if (dmabuf_heap_alloc(fd, 2 * ONE_MEG, 0, &buf) && errno == ENOMEM) {
+		ksft_print_msg("%s has less than 2 MiB to give\n", path);
+		close(fd);
+		return false;
+	}
+	if (buf >= 0)
+		close(buf);
 	close(fd);
 
 	return true;

@@ -272,8 +272,8 @@ static inline bool heap_used_by_others(const char *heap)
 	char command[512];
 
 	snprintf(command, sizeof(command),
-		 "for f in /proc/[0-9]*/fdinfo/*; do case $f in /proc/%d/*|/proc/$$/*) ;; "
-		 "*) grep -qs '^exp_name:[[:space:]]*%s$' $f && exit 0 ;; esac; done; exit 1",
+		 "for d in /proc/[0-9]*/fdinfo; do case $d in /proc/%d/*|/proc/$$/*) ;; "
+		 "*) grep -qrs '^exp_name:[[:space:]]*%s$' $d && exit 0 ;; esac; done; exit 1",
 		 getpid(), heap);
 
 	return system(command) == 0;

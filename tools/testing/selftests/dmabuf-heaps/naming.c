@@ -342,7 +342,7 @@ TEST_F(naming, messages)
 	DIR *dir;
 
 	if (!log)
-		SKIP(return, "the log has lost its beginning");
+		SKIP(return, "the log cannot be read, or has lost its beginning");
 	dir = opendir(REGIONS);
 	if (!dir) {
 		free(log);
@@ -466,7 +466,8 @@ TEST_F(naming, largest_free_run)
 	if (heap < 0 && (errno == EACCES || errno == EPERM))
 		SKIP(return, "cannot open heap %s", DEFAULT_NAME);
 	ASSERT_LE(0, heap);
-	EXPECT_LE(run, count);
+	/* not EXPECT: a skip later would hide the failure */
+	ASSERT_LE(run, count);
 	/* again if others allocate or free meanwhile */
 	for (tries = 0; tries < 10; tries++) {
 		ASSERT_TRUE(cma_debug(self->region, "maxchunk", &run));
@@ -476,11 +477,13 @@ TEST_F(naming, largest_free_run)
 			break;
 		close(buf);
 	}
-	EXPECT_EQ(-1, buf);
-	EXPECT_EQ(ENOMEM, error);
+	ASSERT_EQ(-1, buf);
+	ASSERT_EQ(ENOMEM, error);
 	for (tries = 0; tries < 10; tries++) {
 		ASSERT_TRUE(cma_debug(self->region, "used", &used));
 		buf = heap_alloc(heap, 16 * page);
+		if (buf < 0 && errno == ENOMEM)
+			SKIP(return, "heap %s has nothing to give", DEFAULT_NAME);
 		ASSERT_LE(0, buf);
 		ASSERT_TRUE(cma_debug(self->region, "used", &used_now));
 		close(buf);
