@@ -168,11 +168,12 @@ static bool within_limits(struct obj_cgroup *objcg, size_t size)
 /*
  * Reclaim at the limit, but do not invoke the OOM killer. Try a nonblocking
  * charge first: above memory.high, each blocking charge is throttled, while
- * nonblocking ones throttle the task once, when it returns to userspace.
+ * nonblocking ones are throttled together, in the next blocking charge or when
+ * the task returns to userspace.
  */
 static bool charge_step(struct obj_cgroup *objcg, size_t step)
 {
-	if (obj_cgroup_charge(objcg, GFP_NOWAIT | __GFP_NOWARN, step) &&
+	if (obj_cgroup_charge(objcg, GFP_NOWAIT, step) &&
 	    obj_cgroup_charge(objcg, GFP_KERNEL | __GFP_RETRY_MAYFAIL | __GFP_NOWARN, step))
 		return false;
 	count_memcg(objcg, PFN_DOWN(step));

@@ -373,7 +373,7 @@ static void give_back_uncached(struct list_head *chunks)
 	struct sg_table table;
 	size_t nr = list_count_nodes(chunks);
 
-	if (nr > RESTORE_BATCH && !sg_alloc_table(&table, nr, GFP_NOWAIT | __GFP_NOWARN)) {
+	if (nr > RESTORE_BATCH && !sg_alloc_table(&table, nr, GFP_NOWAIT)) {
 		restore_and_free(chunks, &table);
 		sg_free_table(&table);
 		return;

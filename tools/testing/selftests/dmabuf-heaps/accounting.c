@@ -616,7 +616,7 @@ TEST(not_charged)
 	char line[512];
 
 	if (!heap_charged_to("system", line, sizeof(line)))
-		SKIP(return, "there is no system heap, or it does not say");
+		SKIP(return, "there is no system heap, or it has no attribute charged_to");
 	if (strcmp(line, "none"))
 		SKIP(return, "buffers are charged");
 	reason = group_make(&group, "memory");
@@ -678,7 +678,7 @@ TEST_F(memory, beyond)
 	ASSERT_EQ(0, member_simply(&self->member, FILL, 32 * MIB));
 	ASSERT_EQ(ENOMEM, member_alloc(&self->member, variant->heap, 64 * MIB));
 	EXPECT_LE(32 * MIB, read_number(self->group.inner, "memory.current", NULL));
-	/* the limit that refused it is told */
+	/* the cgroup that has the limit counts the event */
 	EXPECT_LT(0, read_number(self->group.inner, "memory.events", "max"));
 }
 

@@ -131,8 +131,9 @@ static inline bool heaps_in_debugfs(void)
 }
 
 /*
- * DMABUF_DISRUPT=1 in the environment permits tests to take most of the memory
- * of the machine, unload modules and switch CPUs off.
+ * DMABUF_DISRUPT=1 in the environment permits tests to affect the whole machine:
+ * for example to enable cgroup controllers, take most of the memory, unload
+ * modules and switch CPUs off.
  */
 static inline bool may_disrupt(void)
 {
