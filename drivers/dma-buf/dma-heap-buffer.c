@@ -521,8 +521,8 @@ VISIBLE_IF_KUNIT void *dma_heap_buffer_map_kernel(struct dma_heap_buffer *buffer
 	if (!IS_ENABLED(CONFIG_MMU))
 		return NULL;
 
-	/* vmap() needs an array, but only while it runs. */
-	pages = kvmalloc_objs(*pages, total);
+	/* vmap() needs an array while it runs. kvmalloc() fails above INT_MAX bytes. */
+	pages = vmalloc_array(total, sizeof(*pages));
 	if (!pages)
 		return NULL;
 
@@ -531,7 +531,7 @@ VISIBLE_IF_KUNIT void *dma_heap_buffer_map_kernel(struct dma_heap_buffer *buffer
 			pages[nr++] = sg_page(sg) + j;
 	}
 	vaddr = vmap(pages, total, VM_MAP, dma_heap_buffer_pgprot(buffer, PAGE_KERNEL));
-	kvfree(pages);
+	vfree(pages);
 
 	return vaddr;
 }
