@@ -1093,11 +1093,11 @@ static unsigned long heap_pool_scan(struct shrinker *shrinker, struct shrink_con
  * wait for them. Do not wait here, because the work item may need memory
  * itself. Report freed pages instead, so that the allocation is retried.
  *
- * Stop if aging, draining and free_leaving() have freed nothing for
- * OOM_PATIENCE, even if the notifier itself has. Also stop after MAX_AGE: the
- * memory may be useless to the task, and the pool may be refilled meanwhile.
- * After a stop, free nothing until MAX_AGE has passed without a call. Reclaim
- * still gets what the shrinker can free.
+ * Pause if aging, draining and free_leaving() have freed nothing for
+ * OOM_PATIENCE, even if the notifier itself has, until they free something.
+ * Stop after MAX_AGE: the memory may be useless to the task, and the pool may be
+ * refilled meanwhile. Start again when MAX_AGE has passed without a call. Until
+ * then, reclaim still gets what the shrinker can free.
  */
 static int heap_pool_oom(struct notifier_block *nb, unsigned long unused, void *freed)
 {
